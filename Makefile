@@ -1,0 +1,40 @@
+# `make study` and `make test` set everything up first; on a fresh machine they need Python 3.11 or newer with pip.
+# Windows has the same steps without make: see README.md.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python that runs and is new enough; name another with `make PYTHON=/path/to/python ...`.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
+BIN := .venv/bin
+
+.PHONY: help setup study test check lock clean
+
+help:
+	@echo "make study   train the embedded model under many conditions, compare the bits, write a report"
+	@echo "make test    check the code and run every test"
+	@echo "make setup   make .venv with everything in it (study and test do this themselves)"
+	@echo "make check   ruff, mypy, import contract"
+	@echo "make lock    resolve requirements/lock.txt anew"
+	@echo "make clean   remove .venv and caches; run folders stay"
+
+setup:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer must be installed; none was found as python3" >&2; exit 2; }
+	@$(PYTHON) tools/setup_environment.py
+
+study: setup
+	$(BIN)/samebits study $(ARGS)
+
+test: check
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/python tools/check.py
+
+lock:
+	$(PYTHON) tools/lock_requirements.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

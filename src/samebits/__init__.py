@@ -1,0 +1,22 @@
+"""LoRA fine-tuning that anyone can rebuild to the bit.
+
+The public names load on first use, so that `import samebits` stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from samebits.api import DeterministicConfig, ReproducibleLoRATrainer
+
+__version__ = "0.1.0"
+__all__ = ["DeterministicConfig", "ReproducibleLoRATrainer", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("DeterministicConfig", "ReproducibleLoRATrainer"):
+        from samebits import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'samebits' has no attribute {name!r}")
