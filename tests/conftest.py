@@ -1,0 +1,52 @@
+"""The native libraries, compiled once per session into a temporary folder; nothing else in the tests needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+RUNNABLE = pytest.StashKey[tuple[str, ...]]()
+
+
+@pytest.fixture(scope="session")
+def native_libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the kernels find this session's libraries, made by the pinned compiler from the sources under test."""
+    from samebits.numerics import build, library
+
+    folder = tmp_path_factory.mktemp("libraries")
+    build.build(folder=folder, compiler="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "LIBRARIES", folder)
+        request.config.stash[RUNNABLE] = library.runnable_isas()
+        yield folder
+
+
+@pytest.fixture
+def native(request: pytest.FixtureRequest, native_libraries: Path) -> Iterator[object]:
+    """One `Library` that this machine can run, in use; a test that asks for it runs once for each instruction set."""
+    from samebits.numerics import library
+
+    if request.param not in library.runnable_isas():
+        pytest.skip(f"this processor has no {request.param}")
+    with library.using(library.open_library(request.param)) as used:
+        yield used
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this processor lacks from here, not from `native`: pytest lists one line for it, not one per test."""
+    isa = (
+        item.callspec.params.get("native") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
+    if isa is not None and isa not in item.config.stash.get(RUNNABLE, (isa,)):
+        pytest.skip(f"this processor has no {isa}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for `native` on every instruction set of this platform."""
+    if "native" in metafunc.fixturenames:
+        from samebits.numerics.build import PLATFORMS, host_platform
+
+        platform = PLATFORMS.get(host_platform())
+        metafunc.parametrize("native", platform.zig_processors if platform else (), indirect=True)
