@@ -1,0 +1,1 @@
+"""The arithmetic that has one answer everywhere: counter-based random numbers, in integers."""
