@@ -1,0 +1,41 @@
+"""Training stops at the first number that is not finite, and says which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from samebits.errors import NonFiniteError
+
+_REMEDY = "lower learning_rate, or resume from an earlier checkpoint with another recipe in another folder"
+
+
+def check_loss(loss: torch.Tensor, step: int) -> None:
+    """Check the loss of one forward pass.
+
+    Raises:
+        NonFiniteError: it is NaN or infinite.
+    """
+    if not torch.isfinite(loss):
+        raise NonFiniteError("the loss must be finite", got=str(loss.item()), where=f"step {step}", remedy=_REMEDY)
+
+
+def check_tensors(tensors: Mapping[str, torch.Tensor], kind: str, step: int) -> None:
+    """Check every element of named tensors.
+
+    Args:
+        kind: `gradient` or `parameter`, for the sentence.
+    Raises:
+        NonFiniteError: an element is NaN or infinite; the first tensor by name is told.
+    """
+    for name in sorted(tensors):
+        wrong = ~torch.isfinite(tensors[name])
+        if wrong.any():
+            count = int(wrong.sum())
+            raise NonFiniteError(
+                f"every {kind} must be finite",
+                got=f"{count} of {wrong.numel()} elements NaN or infinite",
+                where=f"step {step}, {kind} of {name}",
+                remedy=_REMEDY,
+            )

@@ -1,0 +1,242 @@
+"""LoRA fine-tuning by transformers and PEFT as their users run it, on PyTorch's own kernels, recorded step by step.
+
+The loop is that of transformers.Trainer, operation by operation (a test compares the bits of both): the loss of each
+forward pass is divided by the number of target tokens of the whole global batch, gradients are clipped by their common
+norm, and AdamW is torch's fused one, Trainer's default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import get_scheduler
+
+from samebits.canonical.safetensors_file import tensors_sha256
+from samebits.data.dataset import TokenSample, token_ids_sha256
+from samebits.data.order import StepPlan, plan_steps, sample_seed
+from samebits.models.inputs import Inputs, find_inputs
+from samebits.pytorch.adapter import adapter_config, arrays, attach_adapter, load_base, trained_parameters
+from samebits.pytorch.batches import n_target_tokens
+from samebits.pytorch.determinism import DeterministicConfig
+from samebits.pytorch.environment import environment_name
+from samebits.pytorch.evaluation import evaluate, summed_loss
+from samebits.pytorch.execution import Stopwatch, deciding_facts, execution_document, set_threads
+from samebits.pytorch.facts import torch_facts
+from samebits.pytorch.finite import check_loss, check_tensors
+from samebits.pytorch.generation import continue_prompts
+from samebits.pytorch.progress import Progress
+from samebits.pytorch.quiet import quiet_libraries
+from samebits.pytorch.resumption import bring_back, check_target, finished_run
+from samebits.pytorch.seeds import seed_generators
+from samebits.pytorch.snapshots import TrainingState, snapshot
+from samebits.recipe.settings import Settings
+from samebits.record.checkpoint import keep_newest, write_checkpoint
+from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
+from samebits.record.fingerprint import fingerprint
+from samebits.record.layout import RunFolder
+from samebits.record.trace import step_record, trace_bytes
+
+OPTIMIZER = "adamw_torch_fused"
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """A finished run: its golden digest, `results.json`, and its folder."""
+
+    golden_digest: str
+    results: dict[str, Any]
+    run: RunFolder
+
+
+def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) -> TrainingOutcome:
+    """Train one adapter and write the run folder; with `resume`, go on from the newest checkpoint in it.
+
+    Changes the global state of torch (seeds, deterministic modes, threads) for the rest of the process.
+
+    Args:
+        out: a new or empty folder; with `resume`, that of the killed run.
+    Raises:
+        SamebitsError: bad input, a foreign or damaged state, a full disk, a number that is not finite; no earlier
+            checkpoint is lost.
+    """
+    run = RunFolder(out)
+    check_target(run, resume=resume)
+    inputs = find_inputs(settings)
+    if run.is_complete():
+        golden_digest, results = finished_run(run, recipe_digest(inputs.recipe))
+        progress.on_note("the run is finished already: nothing was trained")
+        return TrainingOutcome(golden_digest, results, run)
+    for note in inputs.data.notes:
+        progress.on_note(note)
+    try:
+        with quiet_libraries():
+            return _train(settings, run, inputs, resume=resume, progress=progress)
+    finally:
+        progress.on_finish()
+
+
+def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, progress: Progress) -> TrainingOutcome:
+    watch = Stopwatch()
+    DeterministicConfig.setup_deterministic_environment(settings.seed)
+    set_threads(settings)
+    facts = torch_facts()
+    deciding, recipe_sha256 = deciding_facts(facts), recipe_digest(inputs.recipe)
+    samples = inputs.data.train.samples
+    plans = plan_steps(len(samples), settings)
+    state = begin(inputs.base.folder, settings, n_steps=len(plans))
+    if resume:
+        progress.on_note(bring_back(run, state, recipe_sha256, deciding))
+    watch.lap("load_s")
+    progress.on_start(len(plans), state.step + 1)
+    for plan in plans[state.step :]:
+        record = take_step(state, plan, samples, settings)
+        progress.on_step(plan.step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
+        if plan.step % settings.save_steps == 0 and plan.step < len(plans):
+            tensors, document = snapshot(state, deciding)
+            write_checkpoint(run, plan.step, tensors, document, recipe_sha256=recipe_sha256)
+            keep_newest(run, settings.save_total_limit)
+    watch.lap("train_s")
+    results = _results(state, inputs, settings)
+    generations = continue_prompts(
+        state.model, inputs.tokenizer, settings.generation_prompts, settings.generation_max_new_tokens
+    )
+    watch.lap("evaluate_s")
+    environment = fingerprint({"torch": facts})
+    write_observed(
+        run,
+        env=environment,
+        execution=execution_document(settings, facts, environment_name(settings, environment["container"])),
+        training_metadata=watch.metadata(resumed_from=state.resumed_from),
+    )
+    golden_digest = write_golden(
+        run,
+        recipe=inputs.recipe,
+        training_args=_training_args(state, inputs, settings, n_steps=len(plans)),
+        results=results,
+        trace=trace_bytes(state.trace),
+        generations=generations,
+        adapter_config=adapter_config(state.model),
+        adapter=arrays(state.parameters),
+    )
+    return TrainingOutcome(golden_digest, results, run)
+
+
+def begin(base: Path, settings: Settings, *, n_steps: int) -> TrainingState:
+    """Load the base, attach the seeded adapter, and make the optimizer and its schedule."""
+    seed_generators(settings.seed)
+    model = attach_adapter(load_base(base, settings.attn_implementation), settings)
+    parameters = trained_parameters(model)
+    optimizer = torch.optim.AdamW(
+        parameters.values(),
+        lr=settings.learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    scheduler = get_scheduler(
+        settings.lr_scheduler_type, optimizer, num_warmup_steps=settings.warmup_steps, num_training_steps=n_steps
+    )
+    # Trainer seeds again once the model is there: dropout does not depend on how many numbers the adapter drew.
+    seed_generators(settings.seed)
+    return TrainingState(model, parameters, optimizer, scheduler)
+
+
+def take_step(
+    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], settings: Settings
+) -> dict[str, Any]:
+    """Take one optimizer step; add its record to the trace and return it.
+
+    Raises:
+        NonFiniteError: a loss, gradient or parameter is NaN or infinite.
+    """
+    if plan.epoch != state.epoch:
+        # Trainer's data loader draws a seed for its workers at the start of every epoch, without any worker too.
+        torch.empty((), dtype=torch.int64).random_()
+        state.epoch = plan.epoch
+    places = [index for micro_batch in plan.micro_batches for index in micro_batch]
+    chosen = [samples[index] for index in places]
+    n_targets = n_target_tokens(chosen)
+    loss_sum = _accumulate_gradients(state, plan, samples, n_targets)
+    gradients = {name: parameter.grad for name, parameter in state.parameters.items() if parameter.grad is not None}
+    check_tensors(gradients, "gradient", plan.step)
+    gradients_sha256 = tensors_sha256(arrays(gradients))
+    grad_norm = _clip(state.parameters, settings.max_grad_norm)
+    learning_rate = float(state.scheduler.get_last_lr()[0])
+    state.optimizer.step()
+    state.scheduler.step()
+    state.model.zero_grad()
+    check_tensors(state.parameters, "parameter", plan.step)
+    record = step_record(
+        step=plan.step,
+        sample_ids=places,
+        token_sha256=token_ids_sha256(chosen),
+        loss=loss_sum / n_targets,
+        grad_norm=grad_norm,
+        learning_rate=learning_rate,
+        gradients_sha256=gradients_sha256,
+        parameters_sha256=tensors_sha256(arrays(state.parameters)),
+        optimizer_sha256=tensors_sha256(state.optimizer_arrays()),
+        n_target_tokens=n_targets,
+        previous_sha256=state.previous_sha256,
+    )
+    state.trace.append(record)
+    state.step = plan.step
+    return record
+
+
+def _accumulate_gradients(
+    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], n_targets: int
+) -> float:
+    """Add up the gradients of a step's forward passes; return the sum of its losses, added as binary64 in order."""
+    state.model.train()
+    step_loss_sum = 0.0
+    for micro_batch in plan.micro_batches:
+        loss_sum = summed_loss(state.model, [samples[index] for index in micro_batch])
+        check_loss(loss_sum, plan.step)
+        # Divided as Trainer divides, by a float32 scalar, before the gradients are taken.
+        (loss_sum / torch.tensor(float(n_targets))).backward()
+        step_loss_sum += loss_sum.item()
+    state.loss_sum += step_loss_sum
+    return step_loss_sum
+
+
+def _clip(parameters: Mapping[str, torch.nn.Parameter], max_grad_norm: float) -> float:
+    """Scale the gradients down to a common norm; return the norm they had."""
+    if max_grad_norm > 0:
+        return float(torch.nn.utils.clip_grad_norm_(parameters.values(), max_grad_norm))
+    gradients = [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients))
+
+
+def _results(state: TrainingState, inputs: Inputs, settings: Settings) -> dict[str, Any]:
+    held_out = inputs.data.evaluation.samples if inputs.data.evaluation else ()
+    n_trained = sum(record["n_target_tokens"] for record in state.trace)
+    return results_document(
+        state.loss_sum / n_trained,
+        evaluate(state.model, held_out, settings.per_device_eval_batch_size) if held_out else None,
+        n_steps=state.step,
+        n_target_tokens=n_trained,
+        n_eval_target_tokens=n_target_tokens(held_out),
+    )
+
+
+def _training_args(state: TrainingState, inputs: Inputs, settings: Settings, *, n_steps: int) -> dict[str, Any]:
+    """Return the recipe's settings with everything resolved that they leave open."""
+    config = adapter_config(state.model)
+    return {
+        **inputs.recipe["settings"],
+        "data_seed": sample_seed(settings),
+        "lora_target_modules": sorted(config["target_modules"]),
+        "fan_in_fan_out": config["fan_in_fan_out"],
+        "n_steps": n_steps,
+        "n_trained_parameters": sum(parameter.numel() for parameter in state.parameters.values()),
+        "optimizer": OPTIMIZER,
+        "dtype": "float32",
+        "padding": "right, to the longest sample of a forward pass",
+        "loss_divisor": "target tokens of the global batch",
+    }
