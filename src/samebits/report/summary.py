@@ -1,0 +1,98 @@
+"""The report as Markdown, for a terminal, a repository or a CI's summary page: a short form of the same document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from samebits.report.html import HEADLINES, percent, short_digest, verdict_of
+
+
+def render_summary(document: Mapping[str, Any]) -> str:
+    """Return FINAL_RESULTS_SUMMARY.md."""
+    overall, cross = document["overall_analysis"], document["cross_environment_analysis"]
+    experiment = document["experiment"]
+    lines = [f"# {HEADLINES[verdict_of(document)]}", ""]
+    if experiment:
+        lines += [_text(experiment["sentence"]), ""]
+    lines += [f"- {_text(entry['conclusion'])}" for entry in document["research_conclusions"]]
+    lines += ["", "## Figures", ""]
+    environments = ", ".join(f"{count} {_text(name)}" for name, count in overall["runs_per_environment"].items())
+    lines += _table(
+        ("figure", "value"),
+        [
+            ("runs", f"{overall['total_runs']} ({environments})" if environments else "0"),
+            ("comparable", overall["comparable_runs"]),
+            ("undecided", len(overall["undecided_runs"])),
+            ("golden set score", _score(overall["score"])),
+            ("cross-environment agreement", _score(cross["agreement"])),
+        ],
+    )
+    for recipe in document["recipes"]:
+        lines += ["", f"## Recipe {short_digest(recipe['recipe_sha256'])}", ""]
+        lines += [f"Golden digest: `{recipe['golden_digest'] or 'none'}`", ""]
+        lines += _table(
+            ("artifact", "score"), [(name, _score(score)) for name, score in recipe["artifact_scores"].items()]
+        )
+        lines += [""]
+        metrics = recipe["metrics_reproducibility"].items()
+        lines += _table(
+            ("metric", "variance", "distinct values"), [_metric_row(name, entry) for name, entry in metrics]
+        )
+    lines += ["", "## Runs", ""]
+    runs = document["runs"]
+    lines += _table(
+        ("run", "environment", "verdict", "golden digest", "remark"),
+        [
+            (
+                run["name"],
+                run["environment"],
+                run["verdict"],
+                short_digest(run["golden_digest"]),
+                _first(run["reasons"]),
+            )
+            for run in runs
+        ],
+    )
+    if experiment:
+        lines += ["", "## One change at a time", ""]
+        lines += _table(
+            ("run", "changed", "expected", "seen", "held"),
+            [
+                (row["run"], row["changed"], row["expectation"], row["verdict"], _held(row["held"]))
+                for row in experiment["rows"]
+            ],
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    return lines + [f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows]
+
+
+def _text(value: Any) -> str:
+    """Return a cell in which no name of a stranger's folder can start markup or end the cell."""
+    text = " ".join(str(value).split())
+    for character in "\\|<>`*[]":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    if score["score"] is None:
+        return f"not tested: {score['reason']}"
+    return f"{percent(score)} ({score['n_same']} of {score['n_total']})"
+
+
+def _metric_row(name: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    variance = entry["variance"]
+    return name, f"not tested: {entry['reason']}" if variance is None else repr(variance), entry["n_distinct"]
+
+
+def _held(held: bool | None) -> str:
+    return {True: "yes", False: "no", None: "-"}[held]
+
+
+def _first(reasons: Sequence[str]) -> str:
+    return reasons[0] if reasons else ""
