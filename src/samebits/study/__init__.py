@@ -1,0 +1,1 @@
+"""Whole experiments: training again and again under deliberate variations."""

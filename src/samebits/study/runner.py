@@ -1,0 +1,159 @@
+"""Training in a child process: its own process group, a time limit, its output in a log, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from samebits.errors import StorageError, printable
+
+DEFAULT_TIMEOUT_S = 600.0
+GRACE_S = 5.0
+TAIL_LINES = 20
+TAIL_BYTES = 8192
+_HOSTED = "{prelude}\nfrom samebits.cli.main import run\nraise SystemExit(run())"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training to run.
+
+    Args:
+        run: the run folder to make.
+        log: takes everything the child prints.
+        folder: working folder, must exist.
+        environment: variables over our own.
+        settings: `key=value` pairs for `--set`.
+        prelude: Python statements to run first in the same process; None starts samebits as a program.
+    """
+
+    run: Path
+    log: Path
+    folder: Path
+    environment: Mapping[str, str]
+    settings: Sequence[str] = ()
+    prelude: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended; `problem` is None where it said that all went well."""
+
+    wall_s: float
+    problem: str | None = None
+    tail: str = ""
+
+
+class Runner(Protocol):
+    """What runs a training; a child process normally."""
+
+    def train(self, job: Job) -> Outcome:
+        """Run one training to its end."""
+
+
+class ChildRunner:
+    """Runs `python -m samebits train` in a child process.
+
+    Args:
+        python: the interpreter's command line; a test puts a wrapper here.
+        timeout_s: of one training; the child and its own children are ended after it.
+    """
+
+    def __init__(self, python: Sequence[str] = (sys.executable,), *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self.python = tuple(python)
+        self.timeout_s = timeout_s
+
+    def train(self, job: Job) -> Outcome:
+        """Run one training to its end, its time limit, or our own interruption, which ends the child too.
+
+        Raises:
+            StorageError: the log cannot be written.
+        """
+        started_s = time.monotonic()
+        try:
+            with job.log.open("wb") as log:
+                process = subprocess.Popen(
+                    self._command(job),
+                    cwd=job.folder,
+                    env=self._environment(job),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=os.name != "nt",
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                )
+        except OSError as error:
+            raise StorageError("a training must be startable", got=str(error), where=str(job.log)) from error
+        problem: str | None = None
+        try:
+            exit_code = process.wait(self.timeout_s)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            problem = f"it did not end within {self.timeout_s:.0f} s"
+        except BaseException:
+            _end(process)
+            raise
+        else:
+            problem = None if exit_code == 0 else _describe_exit(exit_code)
+        wall_s = time.monotonic() - started_s
+        return Outcome(wall_s, problem, "" if problem is None else read_tail(job.log))
+
+    def _command(self, job: Job) -> list[str]:
+        entry = ["-m", "samebits"] if job.prelude is None else ["-c", _HOSTED.format(prelude=job.prelude)]
+        settings = [argument for pair in job.settings for argument in ("--set", pair)]
+        return [*self.python, *entry, "train", "--out", str(job.run), "--json", *settings]
+
+    def _environment(self, job: Job) -> dict[str, str]:
+        environment = {**os.environ, **job.environment}
+        # A relative entry would mean another folder in a child that works elsewhere.
+        if path := environment.get("PYTHONPATH"):
+            environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in path.split(os.pathsep))
+        return environment
+
+
+def read_tail(log: Path) -> str:
+    """Return the last lines of a log, each printable."""
+    with log.open("rb") as stream:
+        size_bytes = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size_bytes - TAIL_BYTES))
+        lines = stream.read().decode("utf-8", "replace").splitlines()
+    return "\n".join(printable(line) for line in lines[-TAIL_LINES:])
+
+
+def _describe_exit(exit_code: int) -> str:
+    if exit_code < 0:
+        try:
+            return f"it was ended by {signal.Signals(-exit_code).name}"
+        except ValueError:
+            return f"it was ended by signal {-exit_code}"
+    return f"it ended with exit code {exit_code}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the child and whatever it started: asked first, then killed."""
+    for name in ("SIGTERM", "SIGKILL"):
+        _signal_group(process, name)
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            continue
+        if name == "SIGKILL":
+            return
+
+
+def _signal_group(process: subprocess.Popen[bytes], name: str) -> None:
+    if os.name == "nt":
+        process.kill()
+        return
+    try:
+        os.killpg(process.pid, getattr(signal, name))
+    except (ProcessLookupError, PermissionError):
+        # Nobody of the group is left, or (macOS) only what has ended already.
+        return

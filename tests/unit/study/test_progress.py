@@ -1,0 +1,40 @@
+"""Plain lines in a pipe, a live line on a terminal."""
+
+from __future__ import annotations
+
+import io
+
+from samebits.study.experiment import Row
+from samebits.study.progress import LiveLine, PlainLines
+from samebits.study.runner import Outcome
+
+ROW = Row("threads-1", "threads", "1 thread in place of 2", "may differ", "golden", "different", True, "other bits")
+
+
+def test_a_pipe_gets_one_line_per_run_without_escape_codes() -> None:
+    stream = io.StringIO()
+    lines = PlainLines(stream)
+    lines.on_start(ROW)
+    lines.on_end(ROW, Outcome(12.34))
+    name = "threads-1".ljust(30)
+    assert stream.getvalue() == f"  12.3 s  {name} different   1 thread in place of 2 (other bits)\n"
+
+
+def test_a_failed_run_shows_the_end_of_its_log() -> None:
+    stream = io.StringIO()
+    PlainLines(stream).on_end(ROW, Outcome(1.0, "it ended with exit code 2", "one\ntwo"))
+    assert stream.getvalue().endswith("    one\n    two\n")
+
+
+def test_a_terminal_sees_the_run_in_progress_and_then_its_line() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    live = LiveLine(stream)
+    live.on_start(ROW)
+    live.on_end(ROW, Outcome(12.34))
+    live.close()
+    assert "training threads-1" in stream.getvalue()
+    assert stream.getvalue().rstrip().endswith("(other bits)")
