@@ -1,0 +1,43 @@
+"""The public Python names, as the study's users know them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from samebits.errors import RecipeError
+from samebits.pytorch.determinism import DeterministicConfig
+from samebits.recipe.reader import settings_from
+
+__all__ = ["DeterministicConfig", "ReproducibleLoRATrainer"]
+
+
+class ReproducibleLoRATrainer:
+    """Trains one adapter from a mapping of settings and records the run.
+
+    Args:
+        config: settings by name or alias (`docs/settings.md`); what is left out has its default.
+    Raises:
+        RecipeError: no mapping, an unknown key or a value out of bounds.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        if not isinstance(config, Mapping | None):
+            raise RecipeError("`config` must be a mapping of settings", got=repr(config)[:100])
+        self.settings = settings_from(config or {}, where="config")
+
+    def run_reproducible_training(self) -> dict[str, Any]:
+        """Train, write the run folder, and return `results.json` with `golden_digest` and `output_dir` added.
+
+        Raises:
+            SamebitsError: any bad input; nothing that existed is lost.
+        """
+        from samebits.pytorch import stock
+        from samebits.pytorch.environment import new_run_folder
+        from samebits.pytorch.progress import Silence
+
+        out = Path(self.settings.output_dir) if self.settings.output_dir else new_run_folder(self.settings)
+        DeterministicConfig.setup_deterministic_environment(seed=self.settings.seed)
+        outcome = stock.train(self.settings, out, resume=False, progress=Silence())
+        return {**outcome.results, "golden_digest": outcome.golden_digest, "output_dir": str(out)}

@@ -1,0 +1,116 @@
+"""The one entry: finds the command, loads only that one, and turns every outcome into an exit code.
+
+Exit codes: 0 same or done, 1 different, 2 could not tell (bad input, a missing part, or a fault of samebits itself,
+whose traceback is shown), 130 interrupted. Python and click would both exit 1 on a crash, which would read as
+"different"; here nothing but a verdict does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import traceback
+
+import click
+
+from samebits.errors import SamebitsError, printable
+
+EXIT_UNDECIDED = 2
+EXIT_INTERRUPTED = 130
+
+COMMANDS = {
+    "study": "Run the whole experiment on the embedded model and report what had the same bits.",
+    "train": "Train one adapter and record the run; prints its golden digest last.",
+    "compare": "Compare runs, folders or files down to the first differing element.",
+    "analyze": "Score run folders and write the report.",
+    "doctor": "Measure the seven points that a repeatable training needs on this machine.",
+    "make-base": "Write a seeded base model, or convert a pytorch_model.bin.",
+    "env": "Print this machine's environment fingerprint.",
+}
+"""Command and one-line help: here, so that `samebits --help` imports no command."""
+
+
+class Program:
+    """The context object of a process that is samebits and nothing else, so that it may be replaced."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import `samebits.cli.<name>` and return its `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"samebits.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table without importing what it names."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="samebits", prog_name="samebits")
+def group() -> None:
+    """LoRA fine-tuning that anyone can rebuild to the bit.
+
+    Exit codes: 0 same or done, 1 different, 2 could not tell.
+    """
+
+
+def reexecute_with_hash_seed(seed: int) -> None:
+    """Start this program again with PYTHONHASHSEED set, for Python reads it only at start-up.
+
+    Returns at once where it is set to `seed` already, or where samebits runs inside another program (a test, a
+    notebook), which cannot be replaced.
+    """
+    context = click.get_current_context(silent=True)
+    if context is None or not isinstance(context.find_root().obj, Program):
+        return
+    if os.environ.get("PYTHONHASHSEED") == str(seed):
+        return
+    arguments = [sys.executable, *sys.orig_argv[1:]]
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.name == "nt":
+        # Windows' exec returns to the shell at once; a child that is waited for keeps the exit code.
+        raise SystemExit(subprocess.run(arguments, env=environment, check=False).returncode)
+    os.execve(sys.executable, arguments, environment)  # noqa: S606
+
+
+def run(arguments: list[str] | None = None, program: Program | None = None) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        outcome = group.main(arguments, prog_name="samebits", standalone_mode=False, obj=program)
+        return outcome if isinstance(outcome, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return EXIT_UNDECIDED
+    except SamebitsError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left (`samebits compare A B | head`): nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNDECIDED
+    except Exception as error:  # noqa: BLE001 (the outermost handler: a crash must not exit 1)
+        traceback.print_exc()
+        click.echo(f"error: samebits itself failed: {printable(str(error))}", err=True)
+        return EXIT_UNDECIDED
+
+
+def main() -> None:
+    """Run as a program."""
+    raise SystemExit(run(program=Program()))

@@ -1,0 +1,1 @@
+"""The study's own import path; everything lives in `samebits`."""

@@ -1,0 +1,125 @@
+"""`samebits train` as its users run it: a command line, an exit code, two streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samebits.record.layout import RunFolder
+from samebits.record.manifest import read_summary
+
+FAST = ("--set", "max_steps=3", "--set", "generation_max_new_tokens=2", "--set", "threads=1")
+
+
+def _train(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables}
+    program = [sys.executable, "-m", "samebits", "train", *map(str, arguments)]
+    return subprocess.run(program, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("train") / "run"
+    return out, _train("--out", out, *FAST, "--set", "logging_steps=2")
+
+
+def test_the_last_line_is_the_golden_digest(run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out, child = run
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.splitlines()[-1] == read_summary(RunFolder(out)).golden_digest
+    results = json.loads((out / "golden" / "results.json").read_text())
+    assert results["train_loss_hex"] in child.stdout
+    assert results["eval_perplexity_hex"] in child.stdout
+
+
+def test_stderr_holds_the_steps_that_are_due_and_nothing_else(
+    run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    lines = [line for line in run[1].stderr.splitlines() if not line.startswith("note: ")]
+    assert len(lines) == 2
+    assert re.fullmatch(r"step 2/3  loss \d+\.\d{6}  lr \d\.\d{3}e-\d\d  grad norm \d+\.\d{4}", lines[0])
+    assert lines[1].startswith("step 3/3  ")
+
+
+def test_the_hash_seed_is_set_before_python_starts(run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    env = json.loads((run[0] / "observed" / "env.json").read_text())
+    assert env["variables"]["PYTHONHASHSEED"] == "42"
+
+
+def test_another_process_elsewhere_has_the_same_bits(
+    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    child = _train(*FAST, "--json", cwd=tmp_path, TZ="Asia/Tokyo", LC_ALL="C", SAMEBITS_ENVIRONMENT="elsewhere")
+    assert child.returncode == 0, child.stderr
+    answer: dict[str, Any] = json.loads(child.stdout)
+    assert answer["golden_digest"] == run[1].stdout.splitlines()[-1]
+    assert re.fullmatch(r"artifacts/golden_run_\d{8}_\d{6}_elsewhere", Path(answer["output_dir"]).as_posix())
+    assert answer["results"]["n_steps"] == 3
+    execution = json.loads((tmp_path / answer["output_dir"] / "observed" / "execution.json").read_text())
+    assert (execution["environment"], execution["n_threads"]) == ("elsewhere", 1)
+
+
+def test_resume_of_a_finished_run_prints_its_digest(run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    child = _train("--out", run[0], "--resume", *FAST)
+    assert child.returncode == 0
+    assert child.stdout.splitlines()[-1] == run[1].stdout.splitlines()[-1]
+    assert "finished already" in child.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--resume",), "--resume must know the run folder"),
+        (("--set", "lorar=4"), "every key must be a known setting, got `lorar`"),
+        (("--set", "lora_r=0"), "`lora_r`"),
+        (("nowhere.yaml",), "the recipe must be a readable UTF-8 file"),
+        (("--set", "dataset_name=nowhere.jsonl"), "nowhere.jsonl"),
+        (("--set", "lora_target_modules=q_proj", "--out", "new"), "`lora_target_modules` must name linear layers"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    child = _train(*arguments, cwd=tmp_path)
+    assert child.returncode == 2
+    assert told in child.stderr
+    assert child.stderr.startswith("error: ")
+    assert len(child.stderr.splitlines()) == 1
+    assert child.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_file_decides_and_set_decides_over_it(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("max_iters: 2\nrank: 4\nalpha: 8\nthreads: 1\ngeneration_prompts: [Hello]\nval_size: 0\n")
+    child = _train(recipe, "--set", "r=2", "--out", tmp_path / "run")
+    assert child.returncode == 0, child.stderr
+    arguments = json.loads((tmp_path / "run" / "golden" / "training_args.json").read_text())
+    assert (arguments["n_steps"], arguments["lora_r"], arguments["lora_alpha"]) == (2, 2, 8)
+    assert "eval_loss        none (no samples were held out)" in child.stdout
+
+
+def test_a_folder_with_a_line_break_is_printed_on_one_line(tmp_path: Path) -> None:
+    child = _train(*FAST, "--out", "a\nb", cwd=tmp_path)
+    assert child.returncode == 0, child.stderr
+    lines = child.stdout.splitlines()
+    assert lines[-2:] == ["run              a\\nb", read_summary(RunFolder(tmp_path / "a\nb")).golden_digest]
+    assert len(lines) == 6
+
+
+def test_list_settings_tells_every_setting_without_torch() -> None:
+    child = _train("--list-settings")
+    assert child.returncode == 0
+    assert "lora_r = 16  [recipe]" in child.stdout
+    listed = json.loads(_train("--list-settings", "--json").stdout)
+    assert {row["role"] for row in listed} == {"recipe", "execution", "location"}
+    assert next(row for row in listed if row["name"] == "seed")["aliases"] == [
+        "master_seed",
+        "random_state",
+        "random_seed",
+    ]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from samebits.cli.doctor import verdict
+from samebits.pytorch.doctor import Check
+
+NAMES = 7
+
+
+def _doctor(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**{name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}, **variables}
+    program = [sys.executable, "-m", "samebits", "doctor", *arguments]
+    return subprocess.run(program, env=environment, capture_output=True, text=True)
+
+
+def test_all_hold_here_because_the_command_starts_itself_again() -> None:
+    child = _doctor("--seed", "7")
+    assert child.returncode == 0, child.stdout + child.stderr
+    assert child.stdout.splitlines()[-1] == f"{NAMES} of {NAMES} hold"
+    assert "PYTHONHASHSEED=7" in child.stdout
+    assert child.stderr == ""
+
+
+def test_a_point_that_fails_exits_1_and_says_what_to_do() -> None:
+    # -E makes Python ignore the variable: setting it has no effect, as it has none from within a program.
+    program = [sys.executable, "-E", "-m", "samebits", "doctor", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": "42"}
+    child = subprocess.run(program, env=environment, capture_output=True, text=True)
+    answer = json.loads(child.stdout)
+    assert child.returncode == 1
+    assert answer["ok"] is False
+    assert [check["name"] for check in answer["checks"] if not check["ok"]] == ["hash seed"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [((True, True), True), ((True, None), None), ((None, False), False), ((False, True), False)],
+)
+def test_a_failure_goes_before_what_cannot_be_told(found: tuple[bool | None, ...], expected: bool | None) -> None:
+    assert verdict([Check("", ok, "", "") for ok in found]) is expected

@@ -1,0 +1,104 @@
+"""The one entry: exit codes, lazy commands, and re-execution."""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+
+from samebits import errors
+from samebits.cli import main as entry
+
+
+def _program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "samebits", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_help_and_version() -> None:
+    shown = _program("--help")
+    assert shown.returncode == 0
+    assert all(name in shown.stdout for name in entry.COMMANDS)
+    assert _program("--version").stdout.startswith("samebits, version")
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["--no-such-option"], ["compare", "--no-such-option"]])
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    shown = _program(*arguments)
+    assert shown.returncode == 2
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("name", list(entry.COMMANDS))
+def test_every_command_in_the_table_exists_and_has_json(name: str) -> None:
+    command = importlib.import_module(f"samebits.cli.{name.replace('-', '_')}").command
+    assert isinstance(command, click.Command)
+    assert any("--json" in parameter.opts for parameter in command.params)
+    assert command.help
+
+
+def _failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(entry.group, "main", fail)
+    return entry.run([])
+
+
+def test_a_crash_exits_2_and_shows_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _failing(monkeypatch, ZeroDivisionError("planted")) == 2
+    assert "Traceback" in (said := capsys.readouterr().err)
+    assert "samebits itself failed: planted" in said
+
+
+def test_bad_input_exits_2_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _failing(monkeypatch, errors.DataError("a line must be JSON", where="d.jsonl line 3")) == 2
+    assert capsys.readouterr().err == "error: a line must be JSON (d.jsonl line 3)\n"
+
+
+def test_an_abort_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _failing(monkeypatch, click.Abort()) == 130
+    assert _failing(monkeypatch, KeyboardInterrupt()) == 130
+
+
+def test_a_commands_exit_code_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry.group, "main", lambda *_, **__: 1)
+    assert entry.run([]) == 1
+
+
+PROBE = """
+import os, sys, click
+from samebits.cli import main
+@main.group.command("probe", context_settings={"ignore_unknown_options": True})
+@click.argument("rest", nargs=-1)
+def probe(rest):
+    main.reexecute_with_hash_seed(7)
+    print(os.environ.get("PYTHONHASHSEED"), hash("samebits"), rest)
+main.LazyGroup.get_command = lambda self, ctx, name: probe
+raise SystemExit(main.run(program=main.Program() if sys.argv.pop(1) == "program" else None))
+"""
+
+
+def _probe(started_as: str, hash_seed: str) -> str:
+    command = [sys.executable, "-c", PROBE, started_as, "probe", "a b", "--c"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+def test_the_program_starts_again_with_the_hash_seed_and_keeps_its_arguments() -> None:
+    seen = {_probe("program", seed) for seed in ("0", "1", "random")}
+    assert len(seen) == 1
+    assert seen.pop().startswith("7 ")
+
+
+def test_inside_another_program_nothing_is_replaced() -> None:
+    assert _probe("guest", "1").startswith("1 ")
