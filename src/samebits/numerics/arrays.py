@@ -1,0 +1,82 @@
+"""What the kernels demand of NumPy arrays, said in one sentence where it does not hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from samebits.errors import NumericsError
+
+F32 = np.ndarray[Any, np.dtype[np.float32]]
+ITEM_BYTES = 4
+LINE_BYTES = 64
+
+
+def check_f32(name: str, array: Any, *, n_dims: int | None, where: str) -> None:
+    """Refuse what is not an aligned float32 array in this machine's byte order with `n_dims` dimensions."""
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not array.flags.aligned:
+        got = f"{array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        if got == "float32":
+            got = "an unaligned one"
+        raise NumericsError(f"`{name}` must be a float32 array of native byte order", got=got, where=where)
+    if n_dims is not None and array.ndim != n_dims:
+        raise NumericsError(f"`{name}` must have {n_dims} dimensions", got=shape_text(array.shape), where=where)
+
+
+def check_shape(name: str, array: F32, shape: tuple[int, ...], *, where: str) -> None:
+    """Refuse another shape."""
+    if array.shape != shape:
+        must = f"`{name}` must be {shape_text(shape)}"
+        raise NumericsError(must, got=shape_text(array.shape), where=where)
+
+
+def check_contiguous(name: str, array: F32, *, where: str) -> None:
+    """Refuse an array with gaps."""
+    if not array.flags.c_contiguous:
+        raise NumericsError(f"`{name}` must be C-contiguous", got=f"strides {array.strides}", where=where)
+
+
+def check_apart(name: str, out: F32, other: str, operand: F32, *, where: str) -> None:
+    """Refuse an output that may share memory with an operand that is still read."""
+    if np.may_share_memory(out, operand):
+        raise NumericsError(f"`{name}` must not share memory with `{other}`", where=where)
+
+
+def check_writable(name: str, array: F32, *, where: str) -> None:
+    """Refuse an output that may not be written."""
+    if not array.flags.writeable:
+        raise NumericsError(f"`{name}` must be writable", where=where)
+
+
+def row_stride(name: str, array: F32, *, where: str) -> int:
+    """Return the distance between rows, in elements, of a [rows, n] array whose rows are contiguous."""
+    rows, n = array.shape
+    if n > 1 and array.strides[1] != ITEM_BYTES:
+        raise NumericsError(f"the rows of `{name}` must be contiguous", got=f"strides {array.strides}", where=where)
+    return n if rows <= 1 else whole_stride(name, array.strides[0], where=where)
+
+
+def whole_stride(name: str, stride_bytes: int, *, where: str) -> int:
+    """Return a stride in elements."""
+    if stride_bytes % ITEM_BYTES:
+        raise NumericsError(f"the strides of `{name}` must be whole elements", got=f"{stride_bytes} bytes", where=where)
+    return stride_bytes // ITEM_BYTES
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape as errors print it."""
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def pointer(array: F32) -> int:
+    """Return where the first element lies."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def empty_by_lines(n: int) -> F32:
+    """Return `n` floats that start on a cache line."""
+    raw = np.empty(n + LINE_BYTES // ITEM_BYTES, dtype=np.float32)
+    start = -(pointer(raw) // ITEM_BYTES) % (LINE_BYTES // ITEM_BYTES)
+    return raw[start : start + n]

@@ -1,0 +1,79 @@
+"""The one table of operations: clause, C symbol, signature, domain, error bound and the function for NumPy arrays.
+
+Tests, the specification's table and the library's prototypes are read from it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+SIZE, POINTER, FLOAT, INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float, ctypes.c_int32
+# What a symbol's argument can be.
+Argument = type[ctypes.c_int64] | type[ctypes.c_void_p] | type[ctypes.c_float] | type[ctypes.c_int32]
+
+_STRIDED = (POINTER, SIZE, SIZE)
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation.
+
+    Args:
+        name: as aten calls it where aten has it.
+        clause: of docs/spec/numerics.md.
+        symbol: in the native library.
+        arguments: the symbol's; it returns int32 (0, or 1 for want of memory) unless `returns` says otherwise.
+        domain: inputs whose results the clause fixes.
+        error_ulp: the largest error against true mathematics; None where the clause is a chain of roundings, whose
+            error grows with its length.
+        function: module and name of what takes NumPy arrays.
+    """
+
+    name: str
+    clause: str
+    symbol: str
+    arguments: tuple[Argument, ...]
+    domain: str
+    error_ulp: float | None
+    function: str
+    returns: type[ctypes.c_int32] | type[ctypes.c_int64] = INT
+
+
+_PRODUCT_DOMAIN = "all float32 whose chains stay free of NaN"
+_ROUNDED_DOMAIN = "all float32 whose result is not NaN"
+
+
+def _elementwise(name: str, clause: str, arguments: tuple[Argument, ...], error_ulp: float | None = 0.5) -> Op:
+    all_arguments = (SIZE, *arguments, INT)
+    return Op(name, clause, f"sb_{name}_f32", all_arguments, _ROUNDED_DOMAIN, error_ulp, f"elementwise.{name}")
+
+
+def _reduction(name: str, n_operands: int, domain: str) -> Op:
+    arguments = (SIZE, SIZE, *(POINTER, SIZE) * n_operands, POINTER, INT)
+    return Op(name, "N-07", f"sb_{name}_f32", arguments, domain, None, f"reductions.{name}")
+
+
+OPS = (
+    Op(
+        *("mm", "N-04", "sb_mm_f32", (SIZE, SIZE, SIZE, *_STRIDED, *_STRIDED, *_STRIDED, POINTER, INT, INT)),
+        *(_PRODUCT_DOMAIN, None, "products.mm"),
+    ),
+    Op(
+        *("linear", "N-04", "sb_mm_packed_f32", (SIZE, SIZE, SIZE, *_STRIDED, POINTER, *_STRIDED, POINTER, INT, INT)),
+        *(_PRODUCT_DOMAIN, None, "products.linear"),
+    ),
+    Op("pack", "N-04", "sb_pack_f32", (SIZE, SIZE, *_STRIDED, POINTER, INT), "all float32", 0.0, "products.pack"),
+    Op("packed_size", "N-04", "sb_packed_size_f32", (SIZE, SIZE), "sizes", 0.0, "products.pack", returns=SIZE),
+    _reduction("sum", 1, _PRODUCT_DOMAIN),
+    _reduction("amax", 1, "all float32 but NaN"),
+    _reduction("dot", 2, _PRODUCT_DOMAIN),
+    _elementwise("add", "N-09", (POINTER, POINTER, POINTER)),
+    _elementwise("sub", "N-09", (POINTER, POINTER, POINTER)),
+    _elementwise("mul", "N-09", (POINTER, POINTER, POINTER)),
+    _elementwise("div", "N-09", (POINTER, POINTER, POINTER)),
+    _elementwise("sqrt", "N-09", (POINTER, POINTER)),
+    _elementwise("scale", "N-09", (POINTER, FLOAT, POINTER)),
+    _elementwise("add_scaled", "N-02", (POINTER, POINTER, FLOAT, POINTER), None),
+    _elementwise("fma", "N-02", (POINTER, POINTER, POINTER)),
+)

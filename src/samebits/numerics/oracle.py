@@ -1,0 +1,212 @@
+"""The clauses in plain Python integers: slow, independent of every kernel, one rounding at a time.
+
+A float32 is its 32 bits as an int. A finite one is (-1)**sign * mantissa * 2**exponent with integers, so that every
+operation is done without error and then rounded by `rounded`. All NaNs are one here (N-03).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+SIGN = 0x80000000
+INFINITY = 0x7F800000
+NAN = 0x7FC00000
+ONE = 0x3F800000
+ZERO, MINUS_ZERO, MINUS_INFINITY = 0, SIGN, SIGN | INFINITY
+LEAST_EXPONENT = -149
+GREATEST_EXPONENT = 104
+PRECISION = 24
+N_LANES = 64
+
+
+def is_nan(x: int) -> bool:
+    """Tell whether x is a NaN."""
+    return x & ~SIGN > INFINITY
+
+
+def rounded(sign: int, mantissa: int, exponent: int) -> int:
+    """Return (-1)**sign * mantissa * 2**exponent rounded to nearest, ties to even."""
+    if mantissa == 0:
+        return SIGN * sign
+    last = max(exponent + mantissa.bit_length() - PRECISION, LEAST_EXPONENT)
+    if last <= exponent:
+        mantissa <<= exponent - last
+    else:
+        dropped = last - exponent
+        remainder, half = mantissa & ((1 << dropped) - 1), 1 << (dropped - 1)
+        mantissa >>= dropped
+        mantissa += remainder > half or (remainder == half and mantissa & 1)
+    if mantissa == 1 << PRECISION:
+        mantissa, last = mantissa >> 1, last + 1
+    if last > GREATEST_EXPONENT:
+        return SIGN * sign | INFINITY
+    if mantissa < 1 << (PRECISION - 1):
+        return SIGN * sign | mantissa
+    return SIGN * sign | (last - LEAST_EXPONENT + 1) << (PRECISION - 1) | mantissa - (1 << (PRECISION - 1))
+
+
+def parts(x: int) -> tuple[int, int, int]:
+    """Return sign, mantissa and exponent of a finite x."""
+    sign, biased, fraction = x >> 31, x >> 23 & 0xFF, x & 0x7FFFFF
+    if biased == 0:
+        return sign, fraction, LEAST_EXPONENT
+    return sign, fraction | 1 << 23, biased + LEAST_EXPONENT - 1
+
+
+def _is_infinite(x: int) -> bool:
+    return x & ~SIGN == INFINITY
+
+
+def fma(a: int, b: int, c: int) -> int:
+    """Return a * b + c, rounded once."""
+    if is_nan(a) or is_nan(b) or is_nan(c):
+        return NAN
+    product_sign = (a ^ b) >> 31
+    if _is_infinite(a) or _is_infinite(b):
+        if a & ~SIGN == 0 or b & ~SIGN == 0 or (_is_infinite(c) and c >> 31 != product_sign):
+            return NAN
+        return SIGN * product_sign | INFINITY
+    if _is_infinite(c):
+        return c
+    (_, a_mantissa, a_exponent), (_, b_mantissa, b_exponent) = parts(a), parts(b)
+    return _sum((product_sign, a_mantissa * b_mantissa, a_exponent + b_exponent), parts(c))
+
+
+def _sum(x: tuple[int, int, int], y: tuple[int, int, int]) -> int:
+    exponent = min(x[2], y[2])
+    total = sum((-1) ** sign * (mantissa << (own - exponent)) for sign, mantissa, own in (x, y))
+    # An exact zero is +0 unless both terms are negative zeros.
+    return rounded(int(total < 0) if total else x[0] & y[0], abs(total), exponent)
+
+
+def add(a: int, b: int) -> int:
+    """Return a + b."""
+    return fma(a, ONE, b)
+
+
+def sub(a: int, b: int) -> int:
+    """Return a - b."""
+    return fma(a, ONE, b ^ SIGN)
+
+
+def mul(a: int, b: int) -> int:
+    """Return a * b: nothing is lost by adding a zero of the product's own sign."""
+    return fma(a, b, (a ^ b) & SIGN)
+
+
+def div(a: int, b: int) -> int:
+    """Return a / b."""
+    sign = (a ^ b) >> 31
+    if is_nan(a) or is_nan(b) or (_is_infinite(a) and _is_infinite(b)) or (a & ~SIGN == 0 and b & ~SIGN == 0):
+        return NAN
+    if _is_infinite(a) or b & ~SIGN == 0:
+        return SIGN * sign | INFINITY
+    if _is_infinite(b):
+        return SIGN * sign
+    (_, top, top_exponent), (_, bottom, bottom_exponent) = parts(a), parts(b)
+    # 64 more bits than needed, and a last bit that says whether anything is left.
+    quotient, rest = divmod(top << 64, bottom)
+    return rounded(sign, quotient << 1 | (rest != 0), top_exponent - bottom_exponent - 65)
+
+
+def sqrt(x: int) -> int:
+    """Return the square root of x."""
+    if is_nan(x) or (x >> 31 and x != MINUS_ZERO):
+        return NAN
+    if _is_infinite(x) or x & ~SIGN == 0:
+        return x
+    _, mantissa, exponent = parts(x)
+    mantissa, exponent = (mantissa << 64, exponent - 64) if exponent % 2 == 0 else (mantissa << 65, exponent - 65)
+    root = math.isqrt(mantissa)
+    return rounded(0, root << 1 | (root * root != mantissa), exponent // 2 - 1)
+
+
+def greater(a: int, b: int) -> bool:
+    """Tell whether a > b; false if one is NaN."""
+    if is_nan(a) or is_nan(b):
+        return False
+    return _order(a) > _order(b)
+
+
+def _order(x: int) -> int:
+    return -(x & ~SIGN) if x >> 31 else x
+
+
+def maximum(a: int, b: int) -> int:
+    """Return a if a > b, else b: of equal zeros the second (N-07)."""
+    return a if greater(a, b) else b
+
+
+def add_scaled(x: int, y: int, scalar: int) -> int:
+    """Return x + scalar * y, rounded twice (N-02)."""
+    return add(x, mul(scalar, y))
+
+
+def mm(
+    a: Sequence[Sequence[int]],
+    b: Sequence[Sequence[int]],
+    *,
+    n: int,
+    bias: Sequence[int] | None = None,
+    onto: Sequence[Sequence[int]] | None = None,
+) -> list[list[int]]:
+    """Return the product of a [M, K] and b [K, N] (N-04).
+
+    Args:
+        n: N, which a b of no rows does not tell.
+        bias: [N], added after the chain.
+        onto: [M, N], what the finished product is added to.
+    """
+    return [[_output(a, b, bias, onto, i, j) for j in range(n)] for i in range(len(a))]
+
+
+def _output(
+    a: Sequence[Sequence[int]],
+    b: Sequence[Sequence[int]],
+    bias: Sequence[int] | None,
+    onto: Sequence[Sequence[int]] | None,
+    i: int,
+    j: int,
+) -> int:
+    acc = ZERO
+    for k in range(len(b)):
+        acc = fma(a[i][k], b[k][j], acc)
+    if bias is not None:
+        acc = add(acc, bias[j])
+    return acc if onto is None else add(onto[i][j], acc)
+
+
+def sum_of(x: Sequence[int]) -> int:
+    """Return the sum of a row (N-07)."""
+    return _join(add, _lanes(add, MINUS_ZERO, [(element,) for element in x]))
+
+
+def amax(x: Sequence[int]) -> int:
+    """Return the largest element of a row (N-07)."""
+    return _join(maximum, _lanes(maximum, MINUS_INFINITY, [(element,) for element in x]))
+
+
+def dot(x: Sequence[int], y: Sequence[int]) -> int:
+    """Return the inner product of two rows (N-07)."""
+
+    def take_in(lane: int, left: int, right: int) -> int:
+        return fma(left, right, lane)
+
+    return _join(add, _lanes(take_in, MINUS_ZERO, list(zip(x, y, strict=True))))
+
+
+def _lanes(take_in: Callable[..., int], empty: int, elements: Sequence[tuple[int, ...]]) -> list[int]:
+    return [
+        reduce(lambda lane, element: take_in(lane, *element), elements[number::N_LANES], empty)
+        for number in range(N_LANES)
+    ]
+
+
+def _join(join: Callable[[int, int], int], lanes: list[int]) -> int:
+    half = N_LANES // 2
+    while half:
+        lanes = [join(lanes[number], lanes[number + half]) for number in range(half)]
+        half //= 2
+    return lanes[0]

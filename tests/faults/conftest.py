@@ -1,0 +1,37 @@
+"""Libraries with one planted fault: a copy of the sources, one edit, compiled as the real ones are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from samebits.numerics import build, library
+from samebits.numerics.library import Library
+
+
+@pytest.fixture(scope="session")
+def best_isa(native_libraries: Path) -> str:
+    """The best instruction set that runs here."""
+    return library.runnable_isas()[-1]
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory, best_isa: str) -> Callable[..., Library]:
+    """`faulty(edits, flags=())`: a library with (file, before, after) edited; each edit must change its file."""
+
+    def compiled(*edits: tuple[str, str, str], flags: Sequence[str] = ()) -> Library:
+        native = tmp_path_factory.mktemp("faulty") / "native"
+        shutil.copytree(build.NATIVE, native, ignore=shutil.ignore_patterns("lib"))
+        for name, before, after in edits:
+            text = (native / name).read_text(encoding="utf-8")
+            assert text.count(before) == 1, f"{name} must hold once: {before}"
+            (native / name).write_text(text.replace(before, after), encoding="utf-8")
+        folder: Path = native.parent / "lib"
+        # -O1 for the compiler's time; the arithmetic's flags stay.
+        paths = build.build(native=native, folder=folder, isas=[best_isa], extra_flags=["-O1", *flags], compiler="")
+        return Library(paths[best_isa])
+
+    return compiled
