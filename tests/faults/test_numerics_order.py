@@ -8,7 +8,7 @@ import pytest
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.canaries import check_canaries
+from samebits.numerics.canaries.check import check_canaries
 from samebits.numerics.library import Library
 
 Faulty = Callable[..., Library]

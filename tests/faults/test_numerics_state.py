@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from samebits.numerics import build, elementwise, library, products
-from samebits.numerics.canaries import check_canaries
+from samebits.numerics.canaries.check import check_canaries
 from samebits.numerics.library import Library
 
 if platform.machine().lower() not in ("x86_64", "amd64"):

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from samebits.numerics import library, oracle, products
+from samebits.numerics import library, products
 from samebits.numerics.arrays import F32
 from samebits.numerics.library import Library
+from samebits.numerics.oracle import products as oracle
 
 Numbers = Callable[..., F32]
 Words = Callable[[F32], list[int]]

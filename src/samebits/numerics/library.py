@@ -93,7 +93,7 @@ def open_library(isa: str | None = None, *, folder: Path | None = None) -> Libra
     Raises:
         NumericsError: there is no such library, this processor cannot run it, it is stale, or a canary differs.
     """
-    from samebits.numerics.canaries import check_canaries
+    from samebits.numerics.canaries.check import check_canaries
 
     platform = host_platform()
     if platform not in PLATFORMS:

@@ -14,7 +14,7 @@ import pytest
 
 from samebits.errors import NumericsError, UsageError
 from samebits.numerics import build, library, products
-from samebits.numerics.canaries import check_canaries
+from samebits.numerics.canaries.check import check_canaries
 from samebits.numerics.library import Library
 
 

@@ -1,4 +1,4 @@
-"""The clauses in plain Python integers: slow, independent of every kernel, one rounding at a time.
+"""IEEE 754 binary32 in plain Python integers: one operation, one rounding.
 
 A float32 is its 32 bits as an int. A finite one is (-1)**sign * mantissa * 2**exponent with integers, so that every
 operation is done without error and then rounded by `rounded`. All NaNs are one here (N-03).
@@ -7,8 +7,6 @@ operation is done without error and then rounded by `rounded`. All NaNs are one 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import reduce
 
 SIGN = 0x80000000
 INFINITY = 0x7F800000
@@ -18,7 +16,6 @@ ZERO, MINUS_ZERO, MINUS_INFINITY = 0, SIGN, SIGN | INFINITY
 LEAST_EXPONENT = -149
 GREATEST_EXPONENT = 104
 PRECISION = 24
-N_LANES = 64
 
 
 def is_nan(x: int) -> bool:
@@ -137,76 +134,3 @@ def _order(x: int) -> int:
 def maximum(a: int, b: int) -> int:
     """Return a if a > b, else b: of equal zeros the second (N-07)."""
     return a if greater(a, b) else b
-
-
-def add_scaled(x: int, y: int, scalar: int) -> int:
-    """Return x + scalar * y, rounded twice (N-02)."""
-    return add(x, mul(scalar, y))
-
-
-def mm(
-    a: Sequence[Sequence[int]],
-    b: Sequence[Sequence[int]],
-    *,
-    n: int,
-    bias: Sequence[int] | None = None,
-    onto: Sequence[Sequence[int]] | None = None,
-) -> list[list[int]]:
-    """Return the product of a [M, K] and b [K, N] (N-04).
-
-    Args:
-        n: N, which a b of no rows does not tell.
-        bias: [N], added after the chain.
-        onto: [M, N], what the finished product is added to.
-    """
-    return [[_output(a, b, bias, onto, i, j) for j in range(n)] for i in range(len(a))]
-
-
-def _output(
-    a: Sequence[Sequence[int]],
-    b: Sequence[Sequence[int]],
-    bias: Sequence[int] | None,
-    onto: Sequence[Sequence[int]] | None,
-    i: int,
-    j: int,
-) -> int:
-    acc = ZERO
-    for k in range(len(b)):
-        acc = fma(a[i][k], b[k][j], acc)
-    if bias is not None:
-        acc = add(acc, bias[j])
-    return acc if onto is None else add(onto[i][j], acc)
-
-
-def sum_of(x: Sequence[int]) -> int:
-    """Return the sum of a row (N-07)."""
-    return _join(add, _lanes(add, MINUS_ZERO, [(element,) for element in x]))
-
-
-def amax(x: Sequence[int]) -> int:
-    """Return the largest element of a row (N-07)."""
-    return _join(maximum, _lanes(maximum, MINUS_INFINITY, [(element,) for element in x]))
-
-
-def dot(x: Sequence[int], y: Sequence[int]) -> int:
-    """Return the inner product of two rows (N-07)."""
-
-    def take_in(lane: int, left: int, right: int) -> int:
-        return fma(left, right, lane)
-
-    return _join(add, _lanes(take_in, MINUS_ZERO, list(zip(x, y, strict=True))))
-
-
-def _lanes(take_in: Callable[..., int], empty: int, elements: Sequence[tuple[int, ...]]) -> list[int]:
-    return [
-        reduce(lambda lane, element: take_in(lane, *element), elements[number::N_LANES], empty)
-        for number in range(N_LANES)
-    ]
-
-
-def _join(join: Callable[[int, int], int], lanes: list[int]) -> int:
-    half = N_LANES // 2
-    while half:
-        lanes = [join(lanes[number], lanes[number + half]) for number in range(half)]
-        half //= 2
-    return lanes[0]

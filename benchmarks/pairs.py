@@ -1,0 +1,138 @@
+"""Time our kernels beside torch's: bits first, then interleaved pairs in one process.
+
+    python benchmarks/<family>.py [--threads 1 2] [--only GROUP ...] [--cpu-time]
+
+Each row: the median of torch's time over ours, and its quartiles; operations per second of both; our part of the fma
+peak that benchmarks/peak.cpp reaches in registers. --cpu-time takes the calling thread's processor time instead of the
+clock's: for one thread on a machine that does other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from samebits.numerics import build, library
+from samebits.numerics.arrays import F32, empty_by_lines
+from samebits.numerics.library import Library
+
+HERE = Path(__file__).resolve().parent
+N_PAIRS = 15
+LEAST_SAMPLE_S = 3e-3
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: `ours` and `theirs` do the same work of `n_operations`; `check` compares bits and raises."""
+
+    name: str
+    n_operations: int
+    ours: Callable[[], object]
+    theirs: Callable[[], object]
+    check: Callable[[], None]
+
+
+def run(groups: Mapping[str, Callable[[], Iterable[Case]]]) -> None:
+    """Parse the command line and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", nargs="+", choices=sorted(groups), default=list(groups))
+    parser.add_argument("--cpu-time", action="store_true")
+    arguments = parser.parse_args()
+    clock = time.thread_time if arguments.cpu_time else time.perf_counter
+    isa, peak = library.loaded().isa, measured_peak(clock)
+    print(f"{isa}; fma peak of one core {peak / 1e9:.0f} GF/s; torch {torch.__version__}")
+    for n_threads in arguments.threads:
+        library.set_threads(n_threads)
+        torch.set_num_threads(n_threads)
+        for group in arguments.only:
+            for case in groups[group]():
+                case.check()
+                report(case, n_threads, peak * n_threads, clock)
+
+
+def report(case: Case, n_threads: int, peak: float, clock: Clock) -> None:
+    """Time one case in pairs and print its row."""
+    ours, theirs = time_pairs(case.ours, case.theirs, clock)
+    low, middle, high = statistics.quantiles([b / a for a, b in zip(ours, theirs, strict=True)], n=4)
+    rates = [case.n_operations / statistics.median(times) for times in (ours, theirs)]
+    print(
+        f"{n_threads} thread(s)  {case.name:34} ratio {middle:5.2f} [{low:.2f}, {high:.2f}]  "
+        f"ours {rates[0] / 1e9:6.1f} GF/s ({rates[0] / peak:.2f} of peak)  torch {rates[1] / 1e9:6.1f}",
+        flush=True,
+    )
+
+
+def time_pairs(
+    ours: Callable[[], object], theirs: Callable[[], object], clock: Clock
+) -> tuple[list[float], list[float]]:
+    """Return seconds per call of both, measured in turn."""
+    ours(), theirs()
+    start = clock()
+    ours()
+    n_calls = max(1, int(LEAST_SAMPLE_S / max(clock() - start, 1e-7)))
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(N_PAIRS):
+        for kept, call in zip(times, (ours, theirs), strict=True):
+            start = clock()
+            for _ in range(n_calls):
+                call()
+            kept.append((clock() - start) / n_calls)
+    return times
+
+
+def measured_peak(clock: Clock) -> float:
+    """Return fma operations per second of one core, two per fma, out of registers."""
+    isa = library.loaded().isa
+    with tempfile.TemporaryDirectory() as folder:
+        flags = [f"-I{build.NATIVE}"]
+        path = build.build(native=HERE, folder=Path(folder), isas=[isa], sources=["peak.cpp"], extra_flags=flags)[isa]
+        function = ctypes.CDLL(str(path)).sb_peak
+        function.argtypes, function.restype = [ctypes.c_int64, ctypes.c_void_p], ctypes.c_int64
+        sink = np.array([0.5, 0.5, 0], dtype=np.float32)
+        best = 0.0
+        for _ in range(20):
+            start = clock()
+            n_operations = function(2_000_000, sink.ctypes.data)
+            best = max(best, n_operations / (clock() - start))
+    return best
+
+
+def matrix(*shape: int, seed: int = 0) -> F32:
+    """Return normal numbers that start on a cache line."""
+    array = empty_by_lines(int(np.prod(shape))).reshape(shape)
+    array[...] = np.random.default_rng([seed, *shape]).standard_normal(shape)
+    return array
+
+
+def same_as_baseline(actual: F32, compute: Callable[[], F32]) -> Callable[[], None]:
+    """Return a check of `actual` against what the plainest library computes, bit by bit."""
+
+    def check() -> None:
+        with library.using(baseline()):
+            expected = compute()
+        if actual.tobytes() != expected.tobytes():
+            sys.exit("error: bits differ; nothing was timed")
+
+    return check
+
+
+def baseline() -> Library:
+    """Return the plainest library, loaded once."""
+    if not _BASELINE:
+        _BASELINE.append(library.open_library(library.runnable_isas()[0]))
+    return _BASELINE[0]
+
+
+_BASELINE: list[Library] = []

@@ -1,0 +1,33 @@
+"""Hold the library in use against every canary."""
+
+from __future__ import annotations
+
+from samebits.errors import NumericsError
+from samebits.numerics import library
+from samebits.numerics.canaries import elementwise, products, reductions
+
+# In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
+CANARIES = (*elementwise.CANARIES, *products.CANARIES, *reductions.CANARIES)
+
+
+def check_canaries() -> None:
+    """Run every canary on the library in use, each on one thread and on two.
+
+    Raises:
+        NumericsError: an answer differs; nothing computed here can be trusted.
+    """
+    before = library.threads()
+    try:
+        for n_threads in (1, 2):
+            library.set_threads(n_threads)
+            for canary in CANARIES:
+                actual = canary.actual_sha256()
+                if actual != canary.sha256:
+                    raise NumericsError(
+                        f"`{canary.name}` must give clause {canary.clause}'s known answer {canary.sha256[:12]}",
+                        got=actual[:12],
+                        where=f"{library.loaded().isa}, {n_threads} threads",
+                        remedy="set SAMEBITS_ISA=baseline; if that differs too, this machine computes wrongly",
+                    )
+    finally:
+        library.set_threads(before)
