@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t RUN_K = 512;          // steps of k between two stops: one panel's run stays in the nearest cache
 constexpr int64_t BLOCK_ROWS = 384;     // rows whose run stays in the second
 constexpr int64_t CHUNK_COLUMNS = 256;  // columns whose accumulators wait together, or that are packed together
+constexpr int64_t FEW_ROWS = 8;         // more rows of one power of two apart push one another out of the nearest cache
 constexpr int64_t FEW_K = 64;           // with so few, reading and writing C is most of the work
 constexpr double LEAST_SHARE = 1 << 16;
 
@@ -49,6 +50,8 @@ struct Plan {
     n_runs = pieces(p.k, RUN_K + RUN_K / 2);
     block_rows = least(p.m, BLOCK_ROWS);
     pack_a = p.m > rows_of_tile && n_panels > 8;
+    if (!pack_a && p.a_row != 1) rows_of_tile = (int)least(rows_of_tile, FEW_ROWS);
+    if (p.k <= FEW_K && n_panels >= 4) rows_of_tile = (int)least(rows_of_tile, FEW_ROWS);
     direct_b = !p.packed && p.b_n == 1 && p.m <= rows_of_tile;
     chunk_b = !p.packed && !direct_b;
     chunk_panels = (p.k <= FEW_K ? 2 : 1) * CHUNK_COLUMNS / WIDTH;
@@ -146,10 +149,11 @@ struct Worker {
       const int64_t k0 = run_start(run);
       t.n_k = run_start(run + 1) - k0, t.b_k = b_k, t.b_panel = b_panel;
       for (int64_t q0 = 0; q0 < rows.n_tiles; q0 += tiles_together) {
-        int n_vectors = vectors_for(rows.most(), panel1 - panel0);
-        for (int64_t panel = panel0; panel < panel1; panel += n_vectors) {
+        int n_vectors = vectors_for(rows.most(), panel1 - panel0), n_groups;
+        for (int64_t panel = panel0; panel < panel1; panel += n_groups * n_vectors) {
           while (n_vectors > panel1 - panel) n_vectors /= 2;
-          t.b = b + (panel - panel0) * b_panel + k0 * b_k;
+          n_groups = groups(panel, panel1, n_vectors);
+          t.b = b + (panel - panel0) * b_panel + k0 * b_k, t.n_groups = n_groups;
           for (int64_t q = q0; q < q0 + tiles_together; q++) {
             int64_t i = rows.start(q);
             float* waits = waiting + ((panel - origin) * rows.n + i * n_vectors) * WIDTH;
@@ -160,6 +164,13 @@ struct Worker {
         }
       }
     }
+  }
+
+  // With few k a tile is short: those with whole columns are done in one call.
+  int groups(int64_t panel, int64_t panel1, int n_vectors) const {
+    if (p.k > FEW_K || p.c_n != 1) return 1;
+    int64_t n_whole = (least(panel1 * WIDTH, p.n) / WIDTH - panel) / n_vectors;
+    return n_whole > 1 ? (int)n_whole : 1;
   }
 
   void multiply_tile(Tile& t, int64_t row, int n_rows, int64_t column, int n_vectors, const float* packed_rows,

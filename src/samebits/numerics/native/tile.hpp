@@ -16,6 +16,7 @@ struct Tile {
   int64_t out_row;
   const float* bias;  // [NV * WIDTH] or null; added once, after the chain
   bool accumulate;    // `out` is read, and the finished product added to it
+  int n_groups;       // tiles side by side, NV panels and NV * WIDTH columns of `out` and `bias` apart; `start` has one
 };
 
 typedef void TileKernel(const Tile&);
@@ -38,49 +39,54 @@ constexpr int MOST_VECTORS = 8;
 // ADJACENT: a_row is 1; otherwise a_k is 1.
 template <int MR, int NV, bool ADJACENT>
 void tile(const Tile& t) {
-  f32v acc[MR][NV];
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; i++)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; v++) acc[i][v] = t.start ? load(t.start + (i * NV + v) * WIDTH) : f32v{};
-  if (t.accumulate)
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) __builtin_prefetch(t.out + i * t.out_row, 1);
-  const float *a = t.a, *b = t.b;
   const int64_t a_row = ADJACENT ? 1 : t.a_row, a_k = ADJACENT ? t.a_k : 1, b_k = t.b_k, b_panel = t.b_panel;
-#pragma GCC unroll 2
-  for (int64_t k = t.n_k; k > 0; k--) {
-    f32v row[NV];
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; v++) row[v] = load(b + v * b_panel);
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
-      f32v x = splat(a[i * a_row]);
-#if SB_WIDTH == 16
-      asm("" : "+v"(x));  // one broadcast for all vectors, not one folded into each fma
-#endif
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; v++) acc[i][v] = fma(x, row[v], acc[i][v]);
-    }
-    a += a_k;
-    b += b_k;
-  }
-  if (t.bias)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; v++) {
-      f32v bias = load(t.bias + v * WIDTH);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; i++) acc[i][v] = acc[i][v] + bias;
-    }
-  if (t.accumulate)
+  for (int group = 0; group < t.n_groups; group++) {
+    float* out = t.out + group * NV * WIDTH;
+    f32v acc[MR][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++)
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; v++) acc[i][v] = load(t.out + i * t.out_row + v * WIDTH) + acc[i][v];
+      for (int v = 0; v < NV; v++) acc[i][v] = t.start ? load(t.start + (i * NV + v) * WIDTH) : f32v{};
+    if (t.accumulate)
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; i++)
+      for (int i = 0; i < MR; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v += 16 / WIDTH) __builtin_prefetch(out + i * t.out_row + v * WIDTH, 1);
+    const float *a = t.a, *b = t.b + group * NV * b_panel;
+#pragma GCC unroll 2
+    for (int64_t k = t.n_k; k > 0; k--) {
+      f32v row[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; v++) store(t.out + i * t.out_row + v * WIDTH, acc[i][v]);
+      for (int v = 0; v < NV; v++) row[v] = load(b + v * b_panel);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; i++) {
+        f32v x = splat(a[i * a_row]);
+#if SB_WIDTH == 16
+        if (NV > 1) asm("" : "+v"(x));  // one broadcast for all vectors, not one folded into each fma
+#endif
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; v++) acc[i][v] = fma(x, row[v], acc[i][v]);
+      }
+      a += a_k;
+      b += b_k;
+    }
+    if (t.bias)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; v++) {
+        f32v bias = load(t.bias + (group * NV + v) * WIDTH);
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; i++) acc[i][v] = acc[i][v] + bias;
+      }
+    if (t.accumulate)
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; i++)
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; v++) acc[i][v] = load(out + i * t.out_row + v * WIDTH) + acc[i][v];
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; v++) store(out + i * t.out_row + v * WIDTH, acc[i][v]);
+  }
 }
 
 // The kernels for NV vectors by number of rows, 1 to most_rows(NV).
