@@ -1,22 +1,23 @@
 """Time our kernels beside torch's: bits first, then interleaved pairs in one process.
 
-    python benchmarks/<family>.py [--threads 1 2] [--only GROUP ...] [--cpu-time]
+    python benchmarks/<family>.py [--threads 1 2] [--only GROUP ...] [--cpu-time] [--json]
 
 Each row: the median of torch's time over ours, and its quartiles; operations per second of both; our part of the fma
 peak that benchmarks/peak.cpp reaches in registers. --cpu-time takes the calling thread's processor time instead of the
-clock's: for one thread on a machine that does other work.
+clock's: for one thread on a machine that does other work. --json prints one object per row.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,34 +44,58 @@ class Case:
     check: Callable[[], None]
 
 
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one case: seconds of one call of each, and the quartiles of theirs over ours."""
+
+    name: str
+    n_threads: int
+    ours_s: float
+    theirs_s: float
+    ratio_quartiles: tuple[float, float, float]
+    n_operations: int
+    part_of_peak: float
+
+
 def run(groups: Mapping[str, Callable[[], Iterable[Case]]]) -> None:
     """Parse the command line and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--only", nargs="+", choices=sorted(groups), default=list(groups))
     parser.add_argument("--cpu-time", action="store_true")
+    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     clock = time.thread_time if arguments.cpu_time else time.perf_counter
     isa, peak = library.loaded().isa, measured_peak(clock)
-    print(f"{isa}; fma peak of one core {peak / 1e9:.0f} GF/s; torch {torch.__version__}")
+    head = {"isa": isa, "peak_per_s": peak, "torch": torch.__version__}
+    text = f"{isa}; fma peak of one core {peak / 1e9:.0f} GF/s; torch {torch.__version__}"
+    print(json.dumps(head) if arguments.json else text, flush=True)
     for n_threads in arguments.threads:
         library.set_threads(n_threads)
         torch.set_num_threads(n_threads)
         for group in arguments.only:
             for case in groups[group]():
                 case.check()
-                report(case, n_threads, peak * n_threads, clock)
+                row = measure(case, n_threads, peak * n_threads, clock)
+                print(json.dumps(asdict(row)) if arguments.json else line(row), flush=True)
 
 
-def report(case: Case, n_threads: int, peak: float, clock: Clock) -> None:
-    """Time one case in pairs and print its row."""
+def measure(case: Case, n_threads: int, peak: float, clock: Clock) -> Row:
+    """Time one case in pairs."""
     ours, theirs = time_pairs(case.ours, case.theirs, clock)
     low, middle, high = statistics.quantiles([b / a for a, b in zip(ours, theirs, strict=True)], n=4)
-    rates = [case.n_operations / statistics.median(times) for times in (ours, theirs)]
-    print(
-        f"{n_threads} thread(s)  {case.name:34} ratio {middle:5.2f} [{low:.2f}, {high:.2f}]  "
-        f"ours {rates[0] / 1e9:6.1f} GF/s ({rates[0] / peak:.2f} of peak)  torch {rates[1] / 1e9:6.1f}",
-        flush=True,
+    ours_s, theirs_s = statistics.median(ours), statistics.median(theirs)
+    part_of_peak = case.n_operations / ours_s / peak
+    return Row(case.name, n_threads, ours_s, theirs_s, (low, middle, high), case.n_operations, part_of_peak)
+
+
+def line(row: Row) -> str:
+    """Return a row as text."""
+    low, middle, high = row.ratio_quartiles
+    return (
+        f"{row.n_threads} thread(s)  {row.name:34} ratio {middle:5.2f} [{low:.2f}, {high:.2f}]  "
+        f"ours {row.n_operations / row.ours_s / 1e9:6.1f} GF/s ({row.part_of_peak:.2f} of peak)  "
+        f"torch {row.n_operations / row.theirs_s / 1e9:6.1f}"
     )
 
 
