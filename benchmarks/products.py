@@ -1,6 +1,6 @@
 """Matrix products (N-04) beside torch's; see benchmarks/pairs.py for how they are timed and what is printed.
 
-python benchmarks/products.py [--threads 1 2] [--only linear plain thin] [--cpu-time]
+python benchmarks/products.py [--threads 1 2] [--only linear backward plain thin] [--cpu-time]
 """
 
 from __future__ import annotations
@@ -53,6 +53,23 @@ def plain_cases() -> Iterator[Case]:
             yield case_of(f"plain K={k} N={n} M={m}", a, b)
 
 
+def backward_cases() -> Iterator[Case]:
+    """The gradient of a frozen layer's input, from the panels that its forward product uses."""
+    for n, k in WEIGHTS:
+        weight = matrix(k, n)
+        theirs_weight, packed = torch.from_numpy(weight), products.pack(weight, layout="nk")
+        for m in (16, 128, 512, 2048):
+            dy, out = matrix(m, k, seed=1), matrix(m, n)
+            tdy, tout = torch.from_numpy(dy), torch.from_numpy(matrix(m, n))
+            yield Case(
+                f"backward K={n} N={k} M={m}",
+                2 * m * n * k,
+                lambda dy=dy, packed=packed, out=out: products.linear_backward(dy, packed, out=out),
+                lambda tdy=tdy, w=theirs_weight, tout=tout: torch.mm(tdy, w, out=tout),
+                against_baseline(products.linear_backward(dy, packed), dy, weight),
+            )
+
+
 def thin_cases() -> Iterator[Case]:
     """LoRA's products: T tokens, rank R, width K in and N out."""
     k, n = 1024, 3072
@@ -83,7 +100,7 @@ def case_of(name: str, a: F32, b: F32, onto: F32 | None = None) -> Case:
     )
 
 
-GROUPS = {"linear": linear_cases, "plain": plain_cases, "thin": thin_cases}
+GROUPS = {"linear": linear_cases, "backward": backward_cases, "plain": plain_cases, "thin": thin_cases}
 
 
 if __name__ == "__main__":

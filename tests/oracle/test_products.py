@@ -55,6 +55,12 @@ def check(a: F32, b: F32, bias: F32 | None, onto: F32 | None, layouts: tuple[str
         # Without `accumulate` nothing of what C held may come through.
         start = np.full((a.shape[0], b.shape[1]), np.nan, dtype=np.float32) if onto is None else onto
         assert words(run(laid_out(start, layouts[2]))) == expected
+    if bias is None:
+        out = laid_out(
+            np.full((a.shape[0], b.shape[1]), np.nan, dtype=np.float32) if onto is None else onto, layouts[2]
+        )
+        transposed = products.pack(b.T, layout="kn")
+        assert words(products.linear_backward(a, transposed, out=out, accumulate=onto is not None)) == expected
     assert (a.tobytes(), b.tobytes()) == before
 
 
@@ -128,6 +134,7 @@ def test_threads_rows_and_libraries_do_not_reach_the_bits(
             assert products.mm(a, np.asfortranarray(b)).tobytes() == expected
             assert products.mm(np.asfortranarray(a), b).tobytes() == expected
             assert products.linear(a, products.pack(b, layout="kn")).tobytes() == expected
+            assert products.linear_backward(a, products.pack(b, layout="nk")).tobytes() == expected
     finally:
         library.set_threads(before)
     one_by_one = b"".join(products.mm(a[i : i + 1], b).tobytes() for i in range(min(m, 40)))

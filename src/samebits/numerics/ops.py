@@ -63,6 +63,11 @@ OPS = (
         *("linear", "N-04", "sb_mm_packed_f32", (SIZE, SIZE, SIZE, *_STRIDED, POINTER, *_STRIDED, POINTER, INT, INT)),
         *(_PRODUCT_DOMAIN, None, "products.linear"),
     ),
+    Op(
+        *("linear_backward", "N-04", "sb_mm_packed_transposed_f32"),
+        *((SIZE, SIZE, SIZE, *_STRIDED, POINTER, *_STRIDED, INT, INT), _PRODUCT_DOMAIN, None),
+        "products.linear_backward",
+    ),
     Op("pack", "N-04", "sb_pack_f32", (SIZE, SIZE, *_STRIDED, POINTER, INT), "all float32", 0.0, "products.pack"),
     Op("packed_size", "N-04", "sb_packed_size_f32", (SIZE, SIZE), "sizes", 0.0, "products.pack", returns=SIZE),
     _reduction("sum", 1, _PRODUCT_DOMAIN),

@@ -89,11 +89,7 @@ def linear(
         NumericsError: dtype, shape or strides do not fit, or `out` overlaps an operand.
     """
     where = "linear, N-04"
-    owner = library.loaded()
-    if weight.library is not owner:
-        raise NumericsError(
-            f"`weight` must be packed for {owner.isa}", got=weight.library.isa, where=where, remedy="pack it again"
-        )
+    owner = _owner(weight, where=where)
     a_row, a_k = _strides("x", x, where=where)
     if x.shape[1] != weight.k:
         raise NumericsError(f"`x` must be [M, K] = [M, {weight.k}]", got=shape_text(x.shape), where=where)
@@ -102,6 +98,37 @@ def linear(
         "sb_mm_packed_f32",
         *(x.shape[0], weight.n, weight.k, pointer(x), a_row, a_k, pointer(weight.data)),
         *(pointer(out), c_row, c_n, _bias(bias, weight.n, where=where), accumulate, library.threads()),
+    )
+    return out
+
+
+def linear_backward(dy: F32, weight: PackedWeight, *, out: F32 | None = None, accumulate: bool = False) -> F32:
+    """Return the gradient of `linear`'s input: dy times the transpose of the packed weight.
+
+    The same panels serve both directions, so that a frozen weight stands in memory once.
+
+    Bits: N-04, the chain over the weight's columns n ascending.
+
+    Args:
+        dy: [M, N] float32; one of its strides must be one element; not modified.
+        weight: [K, N], packed on the library in use.
+        out: [M, K] float32; one of its strides must be one element; written, and with `accumulate` read.
+        accumulate: add the product to what `out` holds.
+    Returns:
+        `out`, or [M, K] newly allocated.
+    Raises:
+        NumericsError: dtype, shape or strides do not fit, or `out` overlaps an operand.
+    """
+    where = "linear_backward, N-04"
+    owner = _owner(weight, where=where)
+    a_row, a_k = _strides("dy", dy, where=where)
+    if dy.shape[1] != weight.n:
+        raise NumericsError(f"`dy` must be [M, N] = [M, {weight.n}]", got=shape_text(dy.shape), where=where)
+    out, c_row, c_n = _output(out, (dy.shape[0], weight.k), accumulate=accumulate, operands={"dy": dy}, where=where)
+    owner.call(
+        "sb_mm_packed_transposed_f32",
+        *(dy.shape[0], weight.k, weight.n, pointer(dy), a_row, a_k, pointer(weight.data)),
+        *(pointer(out), c_row, c_n, accumulate, library.threads()),
     )
     return out
 
@@ -134,6 +161,16 @@ def mm(a: F32, b: F32, bias: F32 | None = None, *, out: F32 | None = None, accum
         *(pointer(out), c_row, c_n, _bias(bias, n, where=where), accumulate, library.threads()),
     )
     return out
+
+
+def _owner(weight: PackedWeight, *, where: str) -> Library:
+    """Return the library in use, which must be the one that packed the weight."""
+    owner = library.loaded()
+    if weight.library is not owner:
+        raise NumericsError(
+            f"`weight` must be packed for {owner.isa}", got=weight.library.isa, where=where, remedy="pack it again"
+        )
+    return owner
 
 
 def _strides(name: str, matrix: F32, *, where: str) -> tuple[int, int]:

@@ -29,6 +29,10 @@ X = np.ones((3, 4), dtype=np.float32)
         (lambda: products.mm(X[:, :3], X[:, :3].T, out=X[:, 1:]), "`out` must not share memory with `a` (mm, N-04)"),
         (lambda: products.mm(X, X.T, out=np.ones((2, 2), np.float32)), "`out` must be [3, 3], got [2, 2] (mm, N-04)"),
         (lambda: products.linear(X[:, :2], products.pack(X, layout="nk")), "`x` must be [M, K] = [M, 4], got [3, 2]"),
+        (
+            lambda: products.linear_backward(X, products.pack(X, layout="nk")),
+            "`dy` must be [M, N] = [M, 3], got [3, 4] (linear_backward, N-04)",
+        ),
         (lambda: products.pack(X, layout="xy"), """`layout` must be "nk" or "kn", got 'xy' (pack, N-04)"""),
     ],
 )
@@ -50,3 +54,5 @@ def test_a_weight_of_another_library_is_refused() -> None:
     other = library.open_library(library.runnable_isas()[0])
     with library.using(other), pytest.raises(NumericsError, match="`weight` must be packed for"):
         products.linear(X, weight)
+    with library.using(other), pytest.raises(NumericsError, match="`weight` must be packed for"):
+        products.linear_backward(X[:, :3], weight)

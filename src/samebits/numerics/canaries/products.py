@@ -19,7 +19,11 @@ def _linear(a: F32, b: F32, bias: F32) -> F32:
     return products.linear(a, products.pack(b, layout="kn"), bias)
 
 
-def _answer(a: list[list[int]], b: list[list[int]], bias: list[int]) -> list[list[int]]:
+def _linear_backward(a: F32, b: F32) -> F32:
+    return products.linear_backward(a, products.pack(b, layout="nk"))
+
+
+def _answer(a: list[list[int]], b: list[list[int]], bias: list[int] | None = None) -> list[list[int]]:
     return oracle.mm(a, b, n=N, bias=bias)
 
 
@@ -31,5 +35,9 @@ CANARIES = (
     Canary(
         *("N-04", "linear", _operands, _linear, _answer),
         "6f936ea01a944c4b7706ce512708f3046892919cffa285e0af7e09eef1879815",
+    ),
+    Canary(
+        *("N-04", "linear_backward", lambda: _operands()[:2], _linear_backward, _answer),
+        "112facac5bdf536e2466184198c6ee29ba2de5078e26535c16299d6b9bd0fd18",
     ),
 )

@@ -34,6 +34,13 @@ static inline void pack_panel(const float* b, int64_t b_k, int64_t b_n, int n, i
   pack_panel_scalar(b, b_k, b_n, n, k, n_k, out);
 }
 
+// One panel of the transpose of an operand that lies in panels itself, `from_stride` apart: WIDTH of its columns are
+// WIDTH steps of k here, and lie side by side.
+static inline void pack_panel_of_panels(const float* from, int64_t from_stride, int n, int64_t n_k, float* out) {
+  for (int64_t k = 0; k < n_k; k += WIDTH)
+    pack_panel(from + k / WIDTH * from_stride, 1, WIDTH, n, n_k - k < WIDTH ? n_k - k : WIDTH, out + k * WIDTH);
+}
+
 // `n_panels` neighbouring panels of `n` columns in all. Rows that lie side by side are read line by line.
 static inline void pack_panels(const float* b, int64_t b_k, int64_t b_n, int64_t n, int64_t n_k, float* out) {
   const int64_t stride = panel_stride(n_k);

@@ -21,6 +21,7 @@ struct Product {
   int64_t a_row, a_k;
   const float* b;  // plain: element (k, n) at b[k * b_k + n * b_n]
   int64_t b_k, b_n;
+  int64_t b_panels;     // or, where not 0, `b` holds the panels of its own transpose, so far apart
   const float* packed;  // or panels; then `b` is not read
   float* c;
   int64_t c_row, c_n;
@@ -31,6 +32,13 @@ struct Product {
 int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
 int64_t whole_lines(int64_t n_floats) { return (n_floats + 15) / 16 * 16; }
 int64_t pieces(int64_t n, int64_t most) { return n <= most ? 1 : (n + most - 1) / most; }
+
+// Packs columns `n0` to `n1` of a right operand that is not packed yet.
+void pack_columns(const Product& p, int64_t n0, int64_t n1, float* out) {
+  if (!p.b_panels) return pack_panels(p.b + n0 * p.b_n, p.b_k, p.b_n, n1 - n0, p.k, out);
+  for (int64_t n = n0; n < n1; n += WIDTH, out += panel_stride(p.k))
+    pack_panel_of_panels(p.b + n * WIDTH, p.b_panels, (int)least(WIDTH, n1 - n), p.k, out);
+}
 
 // Everything that shape decides.
 struct Plan {
@@ -52,7 +60,7 @@ struct Plan {
     pack_a = p.m > rows_of_tile && n_panels > 8;
     if (!pack_a && p.a_row != 1) rows_of_tile = (int)least(rows_of_tile, FEW_ROWS);
     if (p.k <= FEW_K && n_panels >= 4) rows_of_tile = (int)least(rows_of_tile, FEW_ROWS);
-    direct_b = !p.packed && p.b_n == 1 && p.m <= rows_of_tile;
+    direct_b = !p.packed && !p.b_panels && p.b_n == 1 && p.m <= rows_of_tile;
     chunk_b = !p.packed && !direct_b;
     chunk_panels = (p.k <= FEW_K ? 2 : 1) * CHUNK_COLUMNS / WIDTH;
     if (n_runs == 1 && !chunk_b && p.k > FEW_K) chunk_panels = n_panels;
@@ -135,7 +143,7 @@ struct Worker {
       return;
     }
     const float* b = p.packed ? p.packed + panel0 * panel_stride(p.k) : packed_b;
-    if (plan.chunk_b) pack_panels(p.b + n0 * p.b_n, p.b_k, p.b_n, n1 - n0, p.k, packed_b);
+    if (plan.chunk_b) pack_columns(p, n0, n1, packed_b);
     multiply_panels(rows, panel0, panel1, b, WIDTH, panel_stride(p.k), panel0);
   }
 
@@ -216,16 +224,15 @@ void multiply_part(const void* given, int i, int n_parts) {
 }
 
 struct Packing {
-  int64_t n, k;
-  const float* b;
-  int64_t b_k, b_n;
+  const Product& p;
+  int64_t n0, n;
   float* out;
 };
 
 void pack_part(const void* given, int i, int n_parts) {
   const Packing& job = *(const Packing*)given;
   int64_t n0 = part_start(job.n, 64, i, n_parts), n1 = part_start(job.n, 64, i + 1, n_parts);
-  pack_panels(job.b + n0 * job.b_n, job.b_k, job.b_n, n1 - n0, job.k, job.out + n0 / WIDTH * panel_stride(job.k));
+  pack_columns(job.p, job.n0 + n0, job.n0 + n1, job.out + n0 / WIDTH * panel_stride(job.p.k));
 }
 
 int32_t multiply(Crew& crew, const Product& p, int n_threads, float* own_scratch) {
@@ -240,7 +247,7 @@ int32_t multiply(Crew& crew, const Product& p, int n_threads, float* own_scratch
   return 0;
 }
 
-// A plain B that several blocks of rows use is packed whole first, a bounded stretch of columns at a time.
+// A B that several blocks of rows use is packed whole first, a bounded stretch of columns at a time.
 int32_t multiply_packing_first(Crew& crew, const Product& whole, int n_threads) {
   constexpr int64_t STRETCH_FLOATS = 16 << 20;
   int64_t stretch = STRETCH_FLOATS / panel_stride(whole.k) * WIDTH;
@@ -254,12 +261,18 @@ int32_t multiply_packing_first(Crew& crew, const Product& whole, int n_threads) 
   if (!panels) return 1;
   for (int64_t n0 = 0; n0 < whole.n; n0 += stretch) {
     p.n = least(stretch, whole.n - n0);
-    Packing packing{p.n, p.k, whole.b + n0 * whole.b_n, whole.b_k, whole.b_n, panels};
+    Packing packing{whole, n0, p.n, panels};
     crew.run(parts_for(n_threads, (double)p.n * p.k, LEAST_SHARE), pack_part, &packing);
     p.packed = panels, p.c = whole.c + n0 * whole.c_n, p.bias = whole.bias ? whole.bias + n0 : nullptr;
     if (int32_t status = multiply(crew, p, n_threads, panels + panel_floats)) return status;
   }
   return 0;
+}
+
+int32_t multiply_unpacked(const Product& p, int n_threads) {
+  Crew crew(n_threads);
+  if (Plan(p).chunk_b && p.m > BLOCK_ROWS) return multiply_packing_first(crew, p, n_threads);
+  return multiply(crew, p, n_threads, nullptr);
 }
 
 }  // namespace
@@ -270,22 +283,30 @@ SB_EXPORT int32_t sb_mm_f32(int64_t m, int64_t n, int64_t k, const float* a, int
                             const float* b, int64_t b_k, int64_t b_n, float* c, int64_t c_row, int64_t c_n,
                             const float* bias, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  sb::Product p{m, n, k, a, a_row, a_k, b, b_k, b_n, nullptr, c, c_row, c_n, bias, accumulate != 0};
+  sb::Product p{m, n, k, a, a_row, a_k, b, b_k, b_n, 0, nullptr, c, c_row, c_n, bias, accumulate != 0};
   // The transposed problem has the same chains. It is the better one where A lies along its rows and is the longer.
   if (a_row == 1 && m > n && !bias && (b_n == 1 || b_k == 1))
-    p = sb::Product{n, m, k, b, b_n, b_k, a, a_k, a_row, nullptr, c, c_n, c_row, nullptr, accumulate != 0};
-  sb::Crew crew(n_threads);
-  if (sb::Plan(p).chunk_b && p.m > sb::BLOCK_ROWS) return sb::multiply_packing_first(crew, p, n_threads);
-  return sb::multiply(crew, p, n_threads, nullptr);
+    p = sb::Product{n, m, k, b, b_n, b_k, a, a_k, a_row, 0, nullptr, c, c_n, c_row, nullptr, accumulate != 0};
+  return sb::multiply_unpacked(p, n_threads);
 }
 
 SB_EXPORT int32_t sb_mm_packed_f32(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_k,
                                    const float* packed, float* c, int64_t c_row, int64_t c_n, const float* bias,
                                    int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  sb::Product p{m, n, k, a, a_row, a_k, nullptr, 0, 0, packed, c, c_row, c_n, bias, accumulate != 0};
+  sb::Product p{m, n, k, a, a_row, a_k, nullptr, 0, 0, 0, packed, c, c_row, c_n, bias, accumulate != 0};
   sb::Crew crew(n_threads);
   return sb::multiply(crew, p, n_threads, nullptr);
+}
+
+// The same panels serve the product with their operand's transpose: n counts their rows here, k their columns.
+SB_EXPORT int32_t sb_mm_packed_transposed_f32(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row,
+                                              int64_t a_k, const float* packed, float* c, int64_t c_row, int64_t c_n,
+                                              int32_t accumulate, int32_t n_threads) {
+  if (m == 0 || n == 0) return 0;
+  const int64_t b_panels = sb::panel_stride(n);
+  sb::Product p{m, n, k, a, a_row, a_k, packed, 0, 0, b_panels, nullptr, c, c_row, c_n, nullptr, accumulate != 0};
+  return sb::multiply_unpacked(p, n_threads);
 }
 
 // How many floats `sb_pack_f32` writes for a right operand of k rows and n columns.
@@ -295,7 +316,8 @@ SB_EXPORT int64_t sb_packed_size_f32(int64_t n, int64_t k) {
 
 SB_EXPORT int32_t sb_pack_f32(int64_t n, int64_t k, const float* b, int64_t b_k, int64_t b_n, float* out,
                               int32_t n_threads) {
-  sb::Packing packing{n, k, b, b_k, b_n, out};
+  sb::Product p{0, n, k, nullptr, 0, 0, b, b_k, b_n, 0, nullptr, nullptr, 0, 0, nullptr, false};
+  sb::Packing packing{p, 0, n, out};
   sb::Crew crew(n_threads);
   crew.run(sb::parts_for(n_threads, (double)n * k, sb::LEAST_SHARE), sb::pack_part, &packing);
   return 0;
