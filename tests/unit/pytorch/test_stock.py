@@ -33,6 +33,7 @@ def test_the_folder_is_a_whole_run(outcome: TrainingOutcome) -> None:
     assert [path.name for path in outcome.run.checkpoints.iterdir()] == ["step-00000002"]
     metadata = json.loads((outcome.run.observed / "training_metadata.json").read_text())
     assert metadata["timings_s"].keys() == {"load_s", "train_s", "evaluate_s", "total_s"}
+    assert metadata["base"] == "embedded"
 
 
 def test_the_trace_ends_in_the_adapter(outcome: TrainingOutcome) -> None:
