@@ -34,6 +34,10 @@ RECIPES = {
         "llama-tiny",
     ),
     "qwen2, eager attention": ({"attn_implementation": "eager", "lora_target_modules": ["q_proj"]}, "qwen2-tiny"),
+    "mistral, samples beyond its window, constant rate": (
+        {"lr_scheduler_type": "constant", "max_grad_norm": 0, "val_size": 0},
+        "mistral-tiny",
+    ),
 }
 
 
