@@ -13,7 +13,6 @@ from samebits.cli.main import COMMANDS, group
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-FIGURES = {"docs/images/report.png": "made from a real study"}
 
 
 def _code_lines(text: str) -> Iterator[str]:
