@@ -72,6 +72,9 @@ def _by_trainer(
     model = transformers.AutoModelForCausalLM.from_pretrained(
         inputs.base.folder, dtype=torch.float32, attn_implementation=settings.attn_implementation
     )
+    # Out of the mapped file, as ours: stock kernels may round by a tensor's alignment.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     targets = settings.lora_target_modules
     model = get_peft_model(
         model,
