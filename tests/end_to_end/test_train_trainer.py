@@ -21,7 +21,7 @@ from samebits.pytorch import stock
 from samebits.pytorch.progress import Silence
 from samebits.recipe.reader import settings_from
 from samebits.recipe.settings import Settings
-from samebits.record.trace import loss_of, read_trace
+from samebits.record.trace import read_trace
 
 RECIPES = {
     "gpt2": ({"num_train_epochs": 2, "warmup_steps": 2, "lr_scheduler_type": "cosine", "threads": 2}, "gpt2-tiny"),
@@ -34,6 +34,10 @@ RECIPES = {
         "llama-tiny",
     ),
     "qwen2, eager attention": ({"attn_implementation": "eager", "lora_target_modules": ["q_proj"]}, "qwen2-tiny"),
+    "mistral, samples beyond its window, constant rate": (
+        {"lr_scheduler_type": "constant", "max_grad_norm": 0, "val_size": 0},
+        "mistral-tiny",
+    ),
 }
 
 
@@ -68,6 +72,9 @@ def _by_trainer(
     model = transformers.AutoModelForCausalLM.from_pretrained(
         inputs.base.folder, dtype=torch.float32, attn_implementation=settings.attn_implementation
     )
+    # Out of the mapped file, as ours: stock kernels may round by a tensor's alignment.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     targets = settings.lora_target_modules
     model = get_peft_model(
         model,
@@ -144,4 +151,4 @@ def test_trainer_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
     assert any(array.any() for name, array in theirs.items() if "lora_B" in name)
     trace = read_trace((outcome.run.golden / "trace.jsonl").read_bytes(), "trace")
     assert [float.fromhex(record["learning_rate"]) for record in trace] == rates
-    assert all(loss_of(record) > 0 for record in trace)
+    assert all(float.fromhex(record["loss"]) > 0 for record in trace)

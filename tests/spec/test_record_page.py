@@ -1,19 +1,22 @@
-"""A second implementation of R-08, R-09, R-21, R-32 and R-33, written from docs/spec/record.md alone, agrees."""
+"""A second implementation of clauses on bytes, digests, trace and checkpoints, by docs/spec/record.md alone, agrees."""
 
 import hashlib
 import json
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
+import samebits
 from samebits.canonical.json_bytes import dump_json
 from samebits.canonical.safetensors_file import tensors_sha256, write_safetensors
 from samebits.record.documents import results_document, write_golden
@@ -235,3 +238,46 @@ def test_r32_a_line_made_by_the_second_implementation_is_read(records: list[dict
     line["sha256"] = _sha256((_canonical(line) + "\n").encode())
     (read,) = read_trace((_canonical(line) + "\n").encode(), "here")
     assert read == line == _record(1, FIRST_PREVIOUS_SHA256, loss=2.5)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("torch")
+    run = tmp_path_factory.mktemp("trained") / "run"
+    settings = [f"--set={pair}" for pair in ("max_steps=2", "save_steps=1", "generation_max_new_tokens=1", "threads=1")]
+    command = [sys.executable, "-m", "samebits", "train", *settings, "--out", run]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def test_r19_tokenizer(trained: Path) -> None:
+    base = json.loads((trained / "golden" / "recipe.json").read_text(encoding="utf-8"))["base"]
+    file = Path(samebits.__file__).parent / "models" / "embedded" / "tokenizer.json"
+    document = {
+        "files": {"tokenizer.json": _sha256(file.read_bytes())},
+        "kind": "tokenizer.json",
+        "named": [],
+        "special_ids": {"bos": 0, "eos": 0, "prefix": []},
+    }
+    assert base["tokenizer_sha256"] == _sha256((_canonical(document) + "\n").encode())
+
+
+def test_r30_and_r47_a_checkpoint_holds_the_tensors_of_the_trace(trained: Path) -> None:
+    trace = (trained / "golden" / "trace.jsonl").read_bytes().splitlines(keepends=True)
+    folder = trained / "checkpoints" / "step-00000001"
+    held: Arrays = safetensors.numpy.load_file(folder / "tensors.safetensors")
+    first, last = (json.loads(line) for line in trace)
+    adapter = safetensors.numpy.load_file(trained / "golden" / "adapter_model.safetensors")
+    assert last["parameters_sha256"] == _named_tensors(adapter)
+    parameters = {name: held[f"parameter.{name}"] for name in adapter}
+    assert first["parameters_sha256"] == _named_tensors(parameters)
+    state = {f"{kind}.{name}": held[f"{kind}.{name}"] for kind in ("exp_avg", "exp_avg_sq", "step") for name in adapter}
+    assert first["optimizer_sha256"] == _named_tensors(state)
+    assert held.keys() - state.keys() - {f"parameter.{name}" for name in adapter} == {"torch_rng_state", "trace_bytes"}
+    assert held["trace_bytes"].tobytes() == trace[0]
+    document = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    assert document.keys() == {"deciding", "epoch", "loss_sum", "resumed_from"}
+    assert document["deciding"].keys() == {"isa", "libraries", "n_threads", "probes"}
+    n_targets, loss = first["n_target_tokens"], float.fromhex(first["loss"])
+    assert float.fromhex(document["loss_sum"]) / n_targets == loss

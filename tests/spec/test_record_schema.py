@@ -71,7 +71,7 @@ EXECUTION = {
 }  # fmt: skip
 METADATA = {
     "started_at": "2026-01-02T03:04:05+00:00", "finished_at": "2026-01-02T03:04:06+00:00", "host": "a",
-    "command": ["b"], "timings_s": {"total_s": 1.0}, "peak_memory_bytes": None, "resumed_from": [3],
+    "command": ["b"], "timings_s": {"total_s": 1.0}, "peak_memory_bytes": None, "resumed_from": [3], "base": "embedded",
 }  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def test_other_spellings_of_a_float_are_not_valid(text: str) -> None:
 
 @pytest.mark.parametrize("definition", sorted(DEFINITION_OF.values()))
 def test_a_missing_key_is_not_valid(documents: dict[str, Any], definition: str) -> None:
-    optional = {"train_note", "eval_note", "threads", "save_steps"}
+    optional = {"train_note", "eval_note", "threads", "save_steps", "base"}
     for key in documents[definition].keys() - optional:
         broken = {name: value for name, value in documents[definition].items() if name != key}
         assert _faults(definition, broken), key
@@ -253,6 +253,7 @@ def test_an_unknown_key_is_valid_in_observed_files_only(documents: dict[str, Any
         ("execution", "n_threads", 0),
         ("training_metadata", "started_at", "2026-01-02T03:04:05+02:00"),
         ("training_metadata", "resumed_from", None),
+        ("training_metadata", "base", None),
     ],
 )
 def test_a_broken_document_is_not_valid(documents: dict[str, Any], definition: str, place: str, value: Any) -> None:

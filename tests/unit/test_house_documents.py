@@ -13,12 +13,12 @@ from samebits.cli.main import COMMANDS, group
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-FIGURES = {"docs/images/report.png": "made from a real study"}
 
 
 def _code_lines(text: str) -> Iterator[str]:
     for block in re.findall(r"^```[a-z]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
         yield from block.replace("\\\n", " ").replace("`\n", " ").splitlines()
+    yield from re.findall(r"^ {4}(\S.*)$", text, flags=re.MULTILINE)
     yield from re.findall(r"`([^`\n]+)`", text)
 
 
@@ -70,12 +70,22 @@ def test_source_files_in_documents_exist(document: Path) -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def _make_targets_in(text: str) -> set[str]:
+    return {found[1] for line in _code_lines(text) if (found := re.match(r"make ([a-z]+)", line))}
+
+
 def test_make_targets_in_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    for document in DOCUMENTS:
-        lines = _code_lines(document.read_text(encoding="utf-8"))
-        named = {found[1] for line in lines if (found := re.match(r"make ([a-z]+)", line))}
-        assert named <= targets, document
+    named = {document.name: _make_targets_in(document.read_text(encoding="utf-8")) for document in DOCUMENTS}
+    assert {name: found - targets for name, found in named.items() if found - targets} == {}
+    assert named["README.md"] == {"study", "test"}
+
+
+def test_scripts_of_the_windows_steps_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("```powershell")[2].partition("```")[0]
+    scripts = re.findall(r"\btools\\\S+", text)
+    assert len(scripts) == 2
+    assert all((ROOT / script.replace("\\", "/")).is_file() for script in scripts)
 
 
 def test_table_of_settings_is_current() -> None:

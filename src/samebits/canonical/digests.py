@@ -1,30 +1,14 @@
-"""SHA-256 over bytes, files and listings of files."""
+"""SHA-256 over bytes and listings of files."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
-
-READ_BLOCK_BYTES = 1 << 20
 
 
 def sha256_bytes(data: bytes | memoryview) -> str:
     """Return the SHA-256 of `data` as 64 lower-case hex digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes as 64 lower-case hex digits.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(READ_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def sha256_listing(sha256_by_path: Mapping[str, str]) -> str:

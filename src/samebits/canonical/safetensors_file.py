@@ -27,6 +27,8 @@ from samebits.errors import RecordError
 
 MAX_HEADER_BYTES = 100 * 1024 * 1024
 ALIGNMENT_BYTES = 8
+READ_BYTES = 16 << 20
+"""Of one tensor, how much a reader takes at a time before it lets the pages go."""
 METADATA = {"format": "pt"}
 # bfloat16 has no NumPy type: its bits travel as uint16.
 NUMPY_DTYPES = {
@@ -110,8 +112,17 @@ class TensorFile:
 
     def sha256_of(self, name: str) -> str:
         """Return the digest of one tensor: dtype, shape and bytes, not its name."""
-        info = self.tensors[name]
-        return _tensor_sha256(info.dtype, info.shape, self.bytes_of(name))
+        info, data = self.tensors[name], self.bytes_of(name)
+        digest = _begin_sha256(info.dtype, info.shape)
+        for start in range(0, len(data), READ_BYTES):
+            digest.update(data[start : start + READ_BYTES])
+            self.release()
+        return digest.hexdigest()
+
+    def release(self) -> None:
+        """Let go of the pages read so far: they are no longer held by this process, and come back when asked for."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -128,8 +139,9 @@ def tensors_sha256(tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         array = _little_endian(tensors[name])
-        sha256 = _tensor_sha256(WRITTEN_DTYPES[array.dtype], array.shape, array.reshape(-1).view(np.uint8).data)
-        digest.update(f"{sha256}  {_checked_name(name)}\n".encode())
+        tensor_digest = _begin_sha256(WRITTEN_DTYPES[array.dtype], array.shape)
+        tensor_digest.update(array.reshape(-1).view(np.uint8).data)
+        digest.update(f"{tensor_digest.hexdigest()}  {_checked_name(name)}\n".encode())
     return digest.hexdigest()
 
 
@@ -176,7 +188,6 @@ def _little_endian(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
 
 
-def _tensor_sha256(dtype: str, shape: tuple[int, ...], data: memoryview) -> str:
-    digest = hashlib.sha256(f"{dtype} {list(shape)}\n".encode())
-    digest.update(data)
-    return digest.hexdigest()
+def _begin_sha256(dtype: str, shape: tuple[int, ...]) -> hashlib._Hash:
+    """Return the digest of a tensor before its bytes."""
+    return hashlib.sha256(f"{dtype} {list(shape)}\n".encode())

@@ -54,7 +54,7 @@ def command(
     from samebits.pytorch.environment import new_run_folder
 
     out = out or new_run_folder(settings)
-    progress = Bar() if sys.stderr.isatty() else Lines(settings.logging_steps)
+    progress = (Bar if sys.stderr.isatty() else Lines)(settings.logging_steps)
     outcome = stock.train(settings, out, resume=resume, progress=progress)
     if as_json:
         document = {"golden_digest": outcome.golden_digest, "output_dir": str(out), "results": outcome.results}

@@ -1,4 +1,4 @@
-"""How a training run shows itself: a bar on a terminal, plain lines in a pipe; both on stderr."""
+"""How a training run shows itself: lines, on a terminal with a bar below them; both on stderr."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from samebits.errors import printable
 
 
 class Lines:
-    """One line for every `logging_steps` steps, and for the last one."""
+    """One line for every `logging_steps` steps, and for the last one; notes as they come."""
 
     def __init__(self, logging_steps: int) -> None:
         self._logging_steps, self._n_steps = logging_steps, 0
+
+    def print_line(self, text: str) -> None:
+        """Print one line."""
+        click.echo(text, err=True)
 
     def on_start(self, n_steps: int, first_step: int) -> None:
         """Keep the number of steps."""
@@ -23,20 +27,21 @@ class Lines:
         """Print a line where one is due."""
         if step % self._logging_steps == 0 or step == self._n_steps:
             text = f"step {step}/{self._n_steps}  loss {loss:.6f}  lr {learning_rate:.3e}  grad norm {grad_norm:.4f}"
-            click.echo(text, err=True)
+            self.print_line(text)
 
     def on_note(self, text: str) -> None:
         """Print the note."""
-        click.echo(f"note: {printable(text)}", err=True)
+        self.print_line(f"note: {printable(text)}")
 
     def on_finish(self) -> None:
         """Leave the lines as they are."""
 
 
-class Bar:
-    """A progress bar with the last step's loss; notes stand above it."""
+class Bar(Lines):
+    """The same lines, and below them a progress bar with the last step's loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, logging_steps: int) -> None:
+        super().__init__(logging_steps)
         self._console = Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
@@ -44,18 +49,20 @@ class Bar:
         )  # fmt: skip
         self._task = TaskID(0)
 
+    def print_line(self, text: str) -> None:
+        """Print one line above the bar."""
+        self._console.print(text, markup=False)
+
     def on_start(self, n_steps: int, first_step: int) -> None:
         """Draw the bar."""
+        super().on_start(n_steps, first_step)
         self._task = self._bar.add_task("training", total=n_steps, completed=first_step - 1, loss="")
         self._bar.start()
 
     def on_step(self, step: int, loss: float, learning_rate: float, grad_norm: float) -> None:
-        """Move the bar."""
+        """Print a line where one is due, and move the bar."""
+        super().on_step(step, loss, learning_rate, grad_norm)
         self._bar.update(self._task, completed=step, loss=f"loss {loss:.4f}")
-
-    def on_note(self, text: str) -> None:
-        """Print the note above the bar."""
-        self._console.print(f"note: {printable(text)}", markup=False)
 
     def on_finish(self) -> None:
         """Leave the bar as it stands."""

@@ -16,7 +16,7 @@ from samebits.canonical.safetensors_file import TensorFile
 from samebits.errors import ModelError
 from samebits.models.hub import HUB_NAME, download
 from samebits.models.seeded import embedded_folder
-from samebits.models.shapes import context_key, tensors_of
+from samebits.models.shapes import COMPUTED_BUFFERS, context_key, tensors_of
 from samebits.recipe.settings import EMBEDDED
 
 FAMILIES = {
@@ -58,8 +58,8 @@ class Base:
     """A base model that can be trained.
 
     `config_sha256` is the digest of the canonical configuration without the keys that decide no bits;
-    `weights_sha256` is that of the tensors, sorted by name, whatever files they lie in. `origin` is for the observed
-    set only: it names a place of this machine or of a hub.
+    `weights_sha256` is that of the tensors, sorted by name, whatever files they lie in, without buffers that are
+    computed. `origin` is for the observed set only: it names a place of this machine or of a hub.
     """
 
     folder: Path
@@ -269,6 +269,8 @@ def _map_tensors(files: list[Path]) -> dict[str, TensorFile]:
         except OSError as error:
             raise ModelError("weights must be readable", got=str(error.strerror), where=str(path)) from error
         for name, info in file.tensors.items():
+            if COMPUTED_BUFFERS.fullmatch(name):
+                continue
             if name in tensors:
                 raise ModelError("a tensor must lie in one shard", got=f"{name!r} in two", where=str(path))
             if info.dtype not in WEIGHT_DTYPES:

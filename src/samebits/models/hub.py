@@ -220,7 +220,7 @@ def _floating(name: str, revision: str | None, weights: Weights) -> ModelError:
     return ModelError(
         f"{setting} must be a commit (40 hex digits), for a branch moves",
         got="none" if revision is None else repr(revision),
-        where=name,
+        where=f"{name} of the hub, for no such folder is here",
         remedy=remedy,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,6 +10,9 @@ from typing import Any
 
 END_OF_TEXT_ID = 0
 """Id of `<|endoftext|>` in the bundled tokenizer, which every seeded base carries: begin, end and padding."""
+
+COMPUTED_BUFFERS = re.compile(r"(.*\.)?(attn\.(bias|masked_bias)|rotary_emb\.inv_freq)")
+"""Names of what older versions of transformers stored beside the weights, and newer ones compute and never read."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ def load_base(folder: Path, attn_implementation: str) -> PreTrainedModel:
         dtype=torch.float32,
         attn_implementation=attn_implementation,
     )
+    # transformers maps the files, so that a tensor's place in its file is its alignment, by which stock kernels round.
+    # A copy lies as torch lays every tensor: the files' layout is no part of the recipe.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     return model
 
 

@@ -18,6 +18,7 @@ from samebits.canonical.json_bytes import load_json
 from samebits.canonical.safetensors_file import write_safetensors
 from samebits.errors import ModelError, RecordError
 from samebits.models.seeded import make_empty
+from samebits.models.shapes import COMPUTED_BUFFERS
 from samebits.pytorch.quiet import quiet_libraries
 
 WEIGHTS = "pytorch_model.bin"
@@ -26,8 +27,6 @@ COPIED = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "chat_template.jinja", "generation_config.json",
 )  # fmt: skip
-# Buffers that older versions of transformers stored and newer ones compute: the names that its models ignore.
-_COMPUTED = re.compile(r"(.*\.)?(attn\.(bias|masked_bias)|rotary_emb\.inv_freq)")
 _SHARD = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.bin")
 
 
@@ -135,9 +134,9 @@ def _matched(tensors: Mapping[str, torch.Tensor], model: PreTrainedModel, where:
     prefix = f"{model.base_model_prefix}."
     found = {
         # A file saved from the bare model, without its head, lacks the prefix.
-        name if name in expected or _COMPUTED.fullmatch(name) else f"{prefix}{name}": tensor
+        name if name in expected or COMPUTED_BUFFERS.fullmatch(name) else f"{prefix}{name}": tensor
         for name, tensor in tensors.items()
-        if name in expected or not _COMPUTED.fullmatch(name)
+        if name in expected or not COMPUTED_BUFFERS.fullmatch(name)
     }
     for name, source in tied.items():
         head = found.pop(name, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import torch
 
 from samebits.errors import UsageError
 from samebits.recipe.settings import Settings, values_with_role
+from samebits.record.processor import ROOT, read_text
 
 LIBRARIES = ("torch", "transformers", "peft", "numpy", "tokenizers", "safetensors")
 MAX_THREADS = 1024
@@ -104,10 +106,13 @@ class Stopwatch:
 
 def peak_memory_bytes() -> int | None:
     """Return the most memory that this process has held; None where the system does not tell."""
+    # Linux's `getrusage` counts what the program that started this one held, too; its own figure begins anew.
+    if found := re.search(r"VmHWM:\s*(\d+) kB", read_text(ROOT / "proc/self/status") or ""):
+        return int(found[1]) * 1024
     if sys.platform == "win32":
         return None
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kibibytes, macOS bytes.
+    # macOS counts bytes, others kibibytes.
     return peak if sys.platform == "darwin" else peak * 1024

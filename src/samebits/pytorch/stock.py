@@ -110,7 +110,7 @@ def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, 
         run,
         env=environment,
         execution=execution_document(settings, facts, environment_name(settings, environment["container"])),
-        training_metadata=watch.metadata(resumed_from=state.resumed_from),
+        training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=state.resumed_from)},
     )
     golden_digest = write_golden(
         run,

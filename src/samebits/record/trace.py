@@ -110,11 +110,6 @@ def read_trace(data: bytes, where: str) -> list[dict[str, Any]]:
     return records
 
 
-def loss_of(record: Mapping[str, Any]) -> float:
-    """Return the loss of a record as the float it was."""
-    return float.fromhex(record["loss"])
-
-
 def _record_sha256(record: Mapping[str, Any]) -> str:
     return sha256_bytes(dump_json({key: value for key, value in record.items() if key != "sha256"}))
 

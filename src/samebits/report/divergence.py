@@ -7,19 +7,7 @@ from typing import Any
 from samebits.errors import RecordError
 from samebits.report.runs import WEIGHTS, Run
 from samebits.verify.tensors import compare_tensors
-
-# The order in which a step makes them: the first field that differs is nearest to the cause.
-STEP_FIELDS = (
-    ("sample_ids", "the samples of the step"),
-    ("token_sha256", "the tokens of the step"),
-    ("n_target_tokens", "the number of target tokens"),
-    ("loss", "the loss"),
-    ("gradients_sha256", "the gradients"),
-    ("grad_norm", "the gradient norm"),
-    ("learning_rate", "the learning rate"),
-    ("parameters_sha256", "the trained parameters"),
-    ("optimizer_sha256", "the optimizer's state"),
-)
+from samebits.verify.trace import STAGES
 
 
 def first_divergence(golden: Run, candidate: Run) -> dict[str, Any]:
@@ -43,7 +31,7 @@ def first_divergence(golden: Run, candidate: Run) -> dict[str, Any]:
         return {**document, "note": "a trace is missing or unreadable, so the first step that differs is not known"}
     steps = list(zip(golden.trace, candidate.trace, strict=False))
     for ours, theirs in steps:
-        for field, what in STEP_FIELDS:
+        for field, what, _ in STAGES:
             if ours[field] != theirs[field]:
                 document |= {"step": ours["step"], "field": field, "what": what}
                 document |= {"golden": ours[field], "candidate": theirs[field]}

@@ -18,7 +18,8 @@ _FACTORS = (
     ("execution.n_threads", "the number of threads (OMP_NUM_THREADS)"),
     ("execution.isa", "the instruction set (ATEN_CPU_CAPABILITY)"),
     ("execution.libraries", "library versions"),
-    ("env.cpu.model_name", "the CPU model"),
+    ("env.variables.MKL_", "MKL's variables"),
+    ("env.cpu.name", "the CPU model"),
 )
 
 

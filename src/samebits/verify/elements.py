@@ -6,6 +6,7 @@ and so that F16, BF16, F32 and F64 are one case.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from samebits.verify.floats import FORMATS
 
 # Two blocks and what is computed from them stay within a core's cache.
 BLOCK_ELEMENTS = 1 << 16
+RELEASE_ELEMENTS = 1 << 22
 _UNSIGNED = {1: "u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 
 Bits = np.ndarray[Any, Any]
@@ -50,7 +52,7 @@ class ElementDifference:
 
 
 def compare_elements(
-    dtype: str, size_bytes: int, golden: memoryview, candidate: memoryview
+    dtype: str, size_bytes: int, golden: memoryview, candidate: memoryview, release: Callable[[], None] = lambda: None
 ) -> ElementDifference | None:
     """Compare the bits of two tensors in blocks; None where all are equal.
 
@@ -59,10 +61,13 @@ def compare_elements(
         size_bytes: of one element: 1, 2, 4 or 8.
         golden: little-endian bytes, mapped or in memory; at most a few MiB are copied at a time.
         candidate: of the same length.
+        release: called now and then, when what was read so far is no longer needed.
     """
     ours, theirs = (np.frombuffer(data, dtype=_UNSIGNED[size_bytes]) for data in (golden, candidate))
     found = ElementDifference(n_elements=len(ours))
     for start in range(0, len(ours), BLOCK_ELEMENTS):
+        if start % RELEASE_ELEMENTS == 0:
+            release()
         a, b = ours[start : start + BLOCK_ELEMENTS], theirs[start : start + BLOCK_ELEMENTS]
         differing = np.flatnonzero(a != b)
         if not len(differing):

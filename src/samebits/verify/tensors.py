@@ -74,7 +74,13 @@ def _compare_tensor(ours: TensorFile, theirs: TensorFile, name: str) -> Differen
 def _compare_bytes(ours: TensorFile, name: str, theirs: TensorFile, other_name: str) -> ElementDifference | None:
     info = ours.tensors[name]
     size_bytes = np.dtype(NUMPY_DTYPES[info.dtype]).itemsize
-    return compare_elements(info.dtype, size_bytes, ours.bytes_of(name), theirs.bytes_of(other_name))
+
+    def release() -> None:
+        # Of two mapped files this process holds what it last read, not all that it has read.
+        ours.release()
+        theirs.release()
+
+    return compare_elements(info.dtype, size_bytes, ours.bytes_of(name), theirs.bytes_of(other_name), release)
 
 
 def _equal(ours: TensorFile, name: str, theirs: TensorFile, other_name: str) -> bool:

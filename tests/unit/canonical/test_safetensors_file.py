@@ -1,7 +1,10 @@
 """The safetensors reader and writer, held against the format's own package."""
 
+import hashlib
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +147,27 @@ def test_a_name_that_would_be_two_lines_of_the_digest_is_refused(tmp_path: Path)
         TensorFile(_file(tmp_path / "t", {"a\nb": _entry()}, b"1234"))
     with pytest.raises(RecordError, match="line feed"):
         tensors_sha256({"a\nb": np.float32([1])})
+
+
+HASH_LARGE = """
+import sys
+from pathlib import Path
+from samebits.canonical.safetensors_file import TensorFile
+print(TensorFile(Path(sys.argv[1])).sha256_of("a"))
+print(1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process holds of a mapped file")
+def test_a_large_tensor_is_hashed_in_little_memory(tmp_path: Path) -> None:
+    n_bytes = 256 << 20
+    path = _file(tmp_path / "t", {"a": _entry(0, n_bytes, (n_bytes // 4,))}, b"", None)
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size + n_bytes)
+    child = subprocess.run([sys.executable, "-c", HASH_LARGE, path], capture_output=True, text=True, check=True)
+    sha256, peak_bytes = child.stdout.split()
+    digest = hashlib.sha256(f"F32 [{n_bytes // 4}]\n".encode())
+    for _ in range(n_bytes >> 20):
+        digest.update(bytes(1 << 20))
+    assert sha256 == digest.hexdigest()
+    assert int(peak_bytes) < 128 << 20

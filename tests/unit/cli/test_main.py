@@ -83,19 +83,25 @@ from samebits.cli import main
 def probe(rest):
     main.reexecute_with_hash_seed(7)
     print(os.environ.get("PYTHONHASHSEED"), hash("samebits"), rest)
+    sys.exit(3)
+if sys.argv[1] == "windows" and os.environ.get("PYTHONHASHSEED") != "7":
+    os.name, sys.argv[1] = "nt", "program"
+    os.execve = None
 main.LazyGroup.get_command = lambda self, ctx, name: probe
-raise SystemExit(main.run(program=main.Program() if sys.argv.pop(1) == "program" else None))
+raise SystemExit(main.run(program=main.Program() if sys.argv.pop(1) != "guest" else None))
 """
 
 
 def _probe(started_as: str, hash_seed: str) -> str:
     command = [sys.executable, "-c", PROBE, started_as, "probe", "a b", "--c"]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    child = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert child.returncode == 3, child.stderr
+    return child.stdout
 
 
 def test_the_program_starts_again_with_the_hash_seed_and_keeps_its_arguments() -> None:
-    seen = {_probe("program", seed) for seed in ("0", "1", "random")}
+    seen = {_probe(system, seed) for system in ("program", "windows") for seed in ("0", "1", "random")}
     assert len(seen) == 1
     assert seen.pop().startswith("7 ")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -28,15 +29,18 @@ def test_a_line_comes_for_every_logging_step_and_the_last(capsys: pytest.Capture
     ]
 
 
-def test_a_bar_ends_full_with_the_last_loss_and_the_notes_above(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_ends_full_with_the_last_loss_and_the_lines_above(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(
         training_lines,
         "Console",
         lambda *, stderr, **options: Console(file=screen, force_terminal=True, width=100, **options),
     )
-    _tell(Bar(), 5)
+    _tell(Bar(2), 5)
     assert "two\\n[notes]" in screen.getvalue()
+    assert re.findall(r"step \d/5  loss 1\.500000  lr 2\.000e-04  grad norm 0\.5000", screen.getvalue()) == [
+        f"step {step}/5  loss 1.500000  lr 2.000e-04  grad norm 0.5000" for step in (2, 4, 5)
+    ]
     last = screen.getvalue().rpartition("training")[2]
     assert "5/5" in last
     assert "loss 1.5000" in last

@@ -275,6 +275,17 @@ def test_names_without_the_models_own_part_are_taken_as_on_the_hub(folder: Path)
     assert "got no transformer.h.1.mlp.c_fc.weight" in refusal(folder)
 
 
+def test_buffers_that_old_versions_of_transformers_stored_are_passed_over(folder: Path) -> None:
+    expected, arrays = find_base(EMBEDDED, None).document, arrays_of(folder)
+    mask = np.tril(np.ones((1, 1, 4, 4), np.uint8))
+    arrays |= {"transformer.h.0.attn.bias": mask, "transformer.h.0.attn.masked_bias": np.float32([-1e4])}
+    write_safetensors(folder / WEIGHTS, arrays)
+    assert find_base(str(folder), None).document == expected
+    # A bias that only ends alike is a weight.
+    write_safetensors(folder / WEIGHTS, {**arrays, "transformer.h.0.self_attn.bias": np.float32([1])})
+    assert find_base(str(folder), None).weights_sha256 != expected["weights_sha256"]
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model.bin.index.json"])
 def test_a_pickle_is_refused_with_the_command_that_converts_it(folder: Path, name: str) -> None:
     (folder / WEIGHTS).unlink()
@@ -343,10 +354,10 @@ def test_a_tensor_in_two_shards_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.int64, np.int8, np.bool_, np.float64])
 def test_tensors_of_other_types_are_refused(folder: Path, dtype: type) -> None:
     arrays = arrays_of(folder)
-    arrays["transformer.h.0.attn.bias"] = np.ones((4, 4), dtype)
+    arrays["transformer.h.0.attn.mask"] = np.ones((4, 4), dtype)
     write_safetensors(folder / WEIGHTS, arrays)
     assert "weights must be F32, F16, BF16, got" in refusal(folder)
-    assert "'transformer.h.0.attn.bias'" in refusal(folder)
+    assert "'transformer.h.0.attn.mask'" in refusal(folder)
 
 
 def test_half_precision_is_taken_and_recorded(folder: Path) -> None:

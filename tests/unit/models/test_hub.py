@@ -87,6 +87,7 @@ def test_what_is_no_commit_is_refused_with_the_commit_that_it_is(hub: Any, clien
     sentence = client.refused(revision=revision)
     assert "`model_revision` must be a commit (40 hex digits), for a branch moves" in sentence
     assert f"got {revision!r}" in sentence if revision else "got none" in sentence
+    assert f"({NAME} of the hub, for no such folder is here)" in sentence
     if revision in ("", "main"):
         assert sentence.endswith(f"today it is: --set model_revision={COMMIT}")
     else:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,21 @@ def test_a_base_is_loaded_in_float32_with_its_own_bits(llama: Path) -> None:
     file, loaded = TensorFile(llama / "model.safetensors"), load_base(llama, "sdpa").state_dict()
     assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
     assert all(file.array(name).tobytes() == loaded[name].numpy().tobytes() for name in file.tensors)
+
+
+@pytest.mark.parametrize("n_blanks", [0, 8, 24, 56])
+def test_where_a_tensor_lies_in_its_file_does_not_reach_its_place_in_memory(
+    gpt2: Path, tmp_path: Path, n_blanks: int
+) -> None:
+    folder = Path(shutil.copytree(gpt2, tmp_path / "base"))
+    data = (folder / "model.safetensors").read_bytes()
+    (n_header,) = struct.unpack("<Q", data[:8])
+    header, tensors = data[8 : 8 + n_header] + b" " * n_blanks, data[8 + n_header :]
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + tensors)
+    model = load_base(folder, "sdpa")
+    tensors_in_memory = [*model.parameters(), *model.buffers()]
+    assert {tensor.data_ptr() % 64 for tensor in tensors_in_memory} == {0}
+    assert model.lm_head.weight is model.transformer.wte.weight
 
 
 @pytest.mark.parametrize(

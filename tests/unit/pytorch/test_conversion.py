@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from samebits.canonical.digests import sha256_file
+from samebits.canonical.digests import sha256_bytes
 from samebits.canonical.safetensors_file import TensorFile
 from samebits.errors import ModelError, UsageError
 from samebits.models.seeded import write_base
@@ -33,13 +33,13 @@ def tensors(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, torch.T
 
 def _converted(tmp_path: Path) -> str:
     convert_bin(tmp_path / "bin", tmp_path / "out")
-    return sha256_file(tmp_path / "out" / "model.safetensors")
+    return sha256_bytes((tmp_path / "out" / "model.safetensors").read_bytes())
 
 
 @pytest.mark.parametrize("tensors", SHAPES, indirect=True)
 def test_a_base_comes_back_with_its_bytes(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
     torch.save(tensors, tmp_path / "bin" / WEIGHTS)
-    assert _converted(tmp_path) == sha256_file(tmp_path / "base" / "model.safetensors")
+    assert _converted(tmp_path) == sha256_bytes((tmp_path / "base" / "model.safetensors").read_bytes())
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "base" / name).read_bytes()
     assert len(list((tmp_path / "out").iterdir())) == 5
@@ -47,7 +47,7 @@ def test_a_base_comes_back_with_its_bytes(tmp_path: Path, tensors: dict[str, tor
 
 def test_a_file_of_torch_before_1_6_is_read(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
     torch.save(tensors, tmp_path / "bin" / WEIGHTS, _use_new_zipfile_serialization=False)
-    assert _converted(tmp_path) == sha256_file(tmp_path / "base" / "model.safetensors")
+    assert _converted(tmp_path) == sha256_bytes((tmp_path / "base" / "model.safetensors").read_bytes())
 
 
 def test_masks_are_dropped_and_a_bare_models_names_get_their_prefix(
@@ -59,7 +59,7 @@ def test_masks_are_dropped_and_a_bare_models_names_get_their_prefix(
     bare["h.0.attn.bias"] = torch.ones(1, 1, 8, 8)
     bare["h.0.attn.masked_bias"] = torch.tensor(-1e4)
     torch.save(bare, tmp_path / "bin" / WEIGHTS)
-    assert _converted(tmp_path) == sha256_file(tmp_path / "base" / "model.safetensors")
+    assert _converted(tmp_path) == sha256_bytes((tmp_path / "base" / "model.safetensors").read_bytes())
 
 
 def test_shards_are_joined(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -69,7 +69,7 @@ def test_shards_are_joined(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> 
         torch.save({name: tensors[name].clone() for name in part}, tmp_path / "bin" / file)
     weight_map = {name: file for file, part in halves.items() for name in part}
     (tmp_path / "bin" / INDEX).write_text(json.dumps({"weight_map": weight_map}))
-    assert _converted(tmp_path) == sha256_file(tmp_path / "base" / "model.safetensors")
+    assert _converted(tmp_path) == sha256_bytes((tmp_path / "base" / "model.safetensors").read_bytes())
 
 
 def test_half_precision_is_kept_and_bfloat16_is_widened(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:

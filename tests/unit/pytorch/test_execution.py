@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -89,3 +91,11 @@ def test_peak_memory_grows_with_what_is_held() -> None:
     after = peak_memory_bytes()
     assert after is not None
     assert after >= before + held.nbytes // 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count from the start of the program by themselves")
+def test_peak_memory_is_not_that_of_the_program_that_started_this_one() -> None:
+    held = np.ones(64 << 20, dtype=np.float64)
+    code = "from samebits.pytorch.execution import peak_memory_bytes; print(peak_memory_bytes())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(child.stdout) < held.nbytes

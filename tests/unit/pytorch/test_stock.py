@@ -13,7 +13,7 @@ from samebits.pytorch.stock import TrainingOutcome, train
 from samebits.recipe.reader import settings_from
 from samebits.record.layout import GOLDEN_FILES
 from samebits.record.manifest import check_summary
-from samebits.record.trace import loss_of, read_trace
+from samebits.record.trace import read_trace
 
 
 def _run(out: Path, **values: Any) -> TrainingOutcome:
@@ -33,6 +33,7 @@ def test_the_folder_is_a_whole_run(outcome: TrainingOutcome) -> None:
     assert [path.name for path in outcome.run.checkpoints.iterdir()] == ["step-00000002"]
     metadata = json.loads((outcome.run.observed / "training_metadata.json").read_text())
     assert metadata["timings_s"].keys() == {"load_s", "train_s", "evaluate_s", "total_s"}
+    assert metadata["base"] == "embedded"
 
 
 def test_the_trace_ends_in_the_adapter(outcome: TrainingOutcome) -> None:
@@ -44,7 +45,7 @@ def test_the_trace_ends_in_the_adapter(outcome: TrainingOutcome) -> None:
 def test_the_train_loss_is_that_of_the_traces_tokens(outcome: TrainingOutcome) -> None:
     trace = read_trace((outcome.run.golden / "trace.jsonl").read_bytes(), "trace")
     n_targets = sum(record["n_target_tokens"] for record in trace)
-    mean = math.fsum(loss_of(record) * record["n_target_tokens"] for record in trace) / n_targets
+    mean = math.fsum(float.fromhex(record["loss"]) * record["n_target_tokens"] for record in trace) / n_targets
     # The trace's means were rounded once each: the sum of them is within an ULP a step of the sum that was kept.
     assert abs(mean - outcome.results["train_loss"]) <= len(trace) * math.ulp(mean)
     assert outcome.results["n_target_tokens"] == n_targets

@@ -37,6 +37,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         isa: str = "AVX2",
         n_threads: int = 2,
         probe: str = "0" * 64,
+        learning_rate: float = 0.5,
         env: Mapping[str, Any] | None = None,
     ) -> Path:
         run = RunFolder(tmp_path / "runs" / name)
@@ -52,7 +53,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             recipe={"record_version": 1, "settings": {"seed": seed}},
             training_args={"seed": seed},
             results=results_document(train_loss, eval_loss, n_steps=len(losses), n_target_tokens=10),
-            trace=trace_of(losses, weight),
+            trace=trace_of(losses, weight, learning_rate),
             generations=[],
             adapter_config=ADAPTER_CONFIG,
             adapter={"a": np.full((4, 4), weight, dtype=np.float32), "b": np.zeros(3, dtype=np.float32)},
@@ -62,7 +63,7 @@ def make_run(tmp_path: Path) -> MakeRun:
     return write
 
 
-def trace_of(losses: Sequence[float], weight: float) -> bytes:
+def trace_of(losses: Sequence[float], weight: float, learning_rate: float) -> bytes:
     """Return a chained trace whose parameters follow `weight` from the second step on."""
     records: list[dict[str, Any]] = []
     previous_sha256 = FIRST_PREVIOUS_SHA256
@@ -75,7 +76,7 @@ def trace_of(losses: Sequence[float], weight: float) -> bytes:
                 token_sha256="1" * 64,
                 loss=loss,
                 grad_norm=1.0,
-                learning_rate=0.5,
+                learning_rate=learning_rate,
                 gradients_sha256="2" * 64,
                 parameters_sha256=parameters,
                 optimizer_sha256="3" * 64,

@@ -9,6 +9,7 @@ from samebits.record.layout import RunFolder
 from samebits.record.manifest import write_summary
 from samebits.report.divergence import first_divergence
 from samebits.report.runs import Run, read_run
+from samebits.verify.compare import compare
 
 
 def pair(make_run: Any, **candidate: Any) -> tuple[Run, Run]:
@@ -25,6 +26,17 @@ def test_the_earliest_step_and_the_nearest_field_to_the_cause_are_named(make_run
     assert (found["step"], found["field"]) == (2, "loss")
     assert (found["golden"], found["candidate"]) == ((3.5).hex(), (3.0).hex())
     assert found["first_parameters_step"] == 2
+
+
+def test_it_names_the_field_that_compare_names(make_run: Any) -> None:
+    golden, candidate = pair(make_run, losses=(3.0, 3.5, 3.25), learning_rate=0.25)
+    compared = compare(golden.path, candidate.path)
+    assert compared.difference is not None
+    traces = next(child for child in compared.difference.children if child.where == "trace.jsonl")
+    found = first_divergence(golden, candidate)
+    assert (found["step"], found["field"]) == (1, "learning_rate")
+    assert traces.children[0].children[0].where == found["field"]
+    assert found["what"] in traces.children[0].note
 
 
 def test_the_first_differing_tensor_and_element_are_named(make_run: Any) -> None:

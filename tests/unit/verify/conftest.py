@@ -52,7 +52,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         run = RunFolder(tmp_path / name)
         run.path.mkdir()
         execution = {"environment": "native", "isa": "avx2", "n_threads": n_threads}
-        write_observed(run, env={"cpu": {"model_name": "test"}}, execution=execution, training_metadata={"host": name})
+        write_observed(run, env={"cpu": {"name": "test"}}, execution=execution, training_metadata={"host": name})
         write_golden(
             run,
             recipe={"record_version": 1, "numerics": "stock", "settings": {"seed": seed, "lora_r": 16}},

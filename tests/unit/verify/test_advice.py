@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from samebits.record.fingerprint import compare_fingerprints, fingerprint
 from samebits.verify.advice import finish_step, next_steps, start_step
 from samebits.verify.difference import Difference
 
@@ -23,9 +24,24 @@ def test_different_recipes_come_first_and_blame_no_machine() -> None:
 
 
 def test_machine_factors_are_named_in_their_order() -> None:
-    rows = (("env.cpu.model_name", "a", "b"), ("env.time_zone", "a", "b"), ("execution.n_threads", 1, 2))
+    rows = (("env.cpu.name", "a", "b"), ("env.time_zone", "a", "b"), ("execution.n_threads", 1, 2))
     (step,) = advise(TENSOR, rows=rows)
     assert "the number of threads (OMP_NUM_THREADS), then the CPU model" in step
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "words"),
+    [
+        ("cpu", "name", "the CPU model: make it the same"),
+        ("variables", "MKL_CBWR", "MKL's variables: make it the same"),
+    ],
+)
+def test_a_factor_is_found_in_what_a_machine_really_records(group: str, key: str, words: str) -> None:
+    here = fingerprint()
+    elsewhere = {**here, group: {**here[group], key: "another"}}
+    rows = [(f"env.{field}", *values) for field, *values in compare_fingerprints(here, elsewhere)]
+    (step,) = advise(TENSOR, rows=rows)
+    assert words in step
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,33 @@ def test_large_files_are_compared_through_maps_in_little_memory(tmp_path: Path) 
     # The meter sees what it is meant to see: a file read whole is over the limit.
     _, peak_bytes = peak_of(golden.read_bytes)
     assert peak_bytes > limit_bytes
+
+
+TELL_PEAK = """
+import sys
+from pathlib import Path
+from samebits.verify.compare import compare
+n_different = compare(Path(sys.argv[1]), Path(sys.argv[2])).difference.children[0].facts["n_different"]
+status = Path("/proc/self/status").read_text()
+print(n_different, 1024 * int(status.partition("VmHWM:")[2].split()[0]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process holds of a mapped file")
+def test_of_mapped_files_a_process_holds_what_it_last_read(tmp_path: Path) -> None:
+    n_bytes = 256 << 20
+    files = [tmp_path / "golden.safetensors", tmp_path / "candidate.safetensors"]
+    for path in files:
+        raw(path, {"a": {"dtype": "F32", "shape": [n_bytes // 4], "data_offsets": [0, n_bytes]}}, b"")
+        with path.open("r+b") as stream:
+            stream.truncate(path.stat().st_size + n_bytes)
+    with files[1].open("r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"\1")
+    child = subprocess.run([sys.executable, "-c", TELL_PEAK, *files], capture_output=True, text=True, check=True)
+    n_different, peak_bytes = map(int, child.stdout.split())
+    assert n_different == 1
+    assert peak_bytes < 128 << 20
 
 
 def peak_of(call: Any) -> tuple[Any, int]:
