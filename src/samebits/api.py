@@ -27,9 +27,11 @@ class ReproducibleLoRATrainer:
             raise RecipeError("`config` must be a mapping of settings", got=repr(config)[:100])
         self.settings = settings_from(config or {}, where="config")
 
-    def run_reproducible_training(self) -> dict[str, Any]:
+    def run_reproducible_training(self, *, resume: bool = False) -> dict[str, Any]:
         """Train, write the run folder, and return `results.json` with `golden_digest` and `output_dir` added.
 
+        Args:
+            resume: go on with the killed run in `output_dir`, to the same bits.
         Raises:
             SamebitsError: any bad input; nothing that existed is lost.
         """
@@ -37,7 +39,9 @@ class ReproducibleLoRATrainer:
         from samebits.pytorch.environment import new_run_folder
         from samebits.pytorch.progress import Silence
 
+        if resume and not self.settings.output_dir:
+            raise RecipeError("`output_dir` must name the run to resume", got="none", where="config")
         out = Path(self.settings.output_dir) if self.settings.output_dir else new_run_folder(self.settings)
         DeterministicConfig.setup_deterministic_environment(seed=self.settings.seed)
-        outcome = stock.train(self.settings, out, resume=False, progress=Silence())
+        outcome = stock.train(self.settings, out, resume=resume, progress=Silence())
         return {**outcome.results, "golden_digest": outcome.golden_digest, "output_dir": str(out)}

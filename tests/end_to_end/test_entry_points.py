@@ -77,6 +77,33 @@ def test_python_class_trains_the_same_run(tmp_path: Path, golden_digest: str) ->
     assert results["output_dir"] == str(tmp_path / "run")
 
 
+def test_python_class_resumes_to_the_same_run(tmp_path: Path, golden_digest: str) -> None:
+    """The summary is written last: without it and the golden folder, a run is one that was killed."""
+    code = (
+        "import json, shutil, sys\n"
+        "from pathlib import Path\n"
+        "from samebits import ReproducibleLoRATrainer\n"
+        "trainer = ReproducibleLoRATrainer(config=json.loads(sys.argv[1]))\n"
+        "out = Path(trainer.run_reproducible_training()['output_dir'])\n"
+        "shutil.rmtree(out / 'golden')\n"
+        "(out / 'artifact_summary.json').unlink()\n"
+        "(last,) = (out / 'checkpoints').iterdir()\n"
+        "print(last.name)\n"
+        "print(trainer.run_reproducible_training(resume=True)['golden_digest'])\n"
+    )
+    config = {**SHORT, "output_dir": str(tmp_path / "run"), "master_seed": 42, "save_steps": 1, "save_total_limit": 1}
+    printed = _run(sys.executable, "-c", code, json.dumps(config), cwd=tmp_path).stdout
+    assert printed.splitlines()[-2:] == ["step-00000001", golden_digest]
+
+
+def test_a_resumption_must_name_its_run() -> None:
+    from samebits import ReproducibleLoRATrainer
+    from samebits.errors import RecipeError
+
+    with pytest.raises(RecipeError, match="`output_dir` must name the run to resume"):
+        ReproducibleLoRATrainer().run_reproducible_training(resume=True)
+
+
 def test_a_wrong_setting_is_refused_by_name() -> None:
     from samebits import ReproducibleLoRATrainer
     from samebits.errors import RecipeError

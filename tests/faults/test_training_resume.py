@@ -127,7 +127,7 @@ def test_a_strange_file_is_refused(stopped: Path) -> None:
 
 def test_without_resume_the_folder_is_refused(stopped: Path) -> None:
     before = _content(stopped)
-    with pytest.raises(UsageError, match="add --resume"):
+    with pytest.raises(UsageError, match="or resume this run"):
         _train(stopped, resume=False)
     assert _content(stopped) == before
 

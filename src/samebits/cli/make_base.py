@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,7 @@ def command(
     if from_bin is not None:
         _convert(from_bin, revision, out)
     else:
-        from samebits.models.seeded import write_base
-
-        write_base(str(like), seed, out)
+        _write(str(like), seed, out)
     from samebits.models.base import find_base
 
     base = find_base(str(out), None)
@@ -57,6 +56,19 @@ def command(
     if like is not None:
         click.echo("tokenizer: the bundled one, 512 tokens; ids stay below the base's vocabulary")
     click.echo(f"weights sha256: {base.weights_sha256}")
+
+
+def _write(like: str, seed: int, out: Path) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from samebits.models.seeded import write_base
+
+    console = Console(stderr=True)
+    columns = (TextColumn("weights"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("weights", total=None)
+        write_base(like, seed, out, on_bytes=lambda done, total: progress.update(task, completed=done, total=total))
 
 
 def _convert(from_bin: str, revision: str | None, out: Path) -> None:

@@ -18,7 +18,7 @@ import importlib.resources
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,14 @@ def embedded_folder() -> Path:
     return Path(str(importlib.resources.files("samebits.models") / "embedded"))
 
 
-def write_base(like: str, seed: int, out: Path) -> None:
+def write_base(like: str, seed: int, out: Path, *, on_bytes: Callable[[int, int], None] | None = None) -> None:
     """Write an ordinary model folder with seeded weights and the bundled tokenizer.
 
     Args:
         like: a name of `shapes.SHAPES`.
         seed: from 0, below 2**32.
         out: a new or empty folder.
+        on_bytes: told the bytes of weights written so far, and all of them.
 
     Raises:
         UsageError: no such shape, or `out` holds something.
@@ -76,7 +77,11 @@ def write_base(like: str, seed: int, out: Path) -> None:
         ("generation_config.json", endings),
     ):
         write_atomic(out / name, _readable_json(document))
-    write_atomic(out / "model.safetensors", _weight_pieces(tensors_of(config), seed))
+    tensors = tensors_of(config)
+    pieces = _weight_pieces(tensors, seed)
+    if on_bytes is not None:
+        pieces = _told(pieces, sum(4 * math.prod(tensor.shape) for tensor in tensors.values()), on_bytes)
+    write_atomic(out / "model.safetensors", pieces)
     # Last: a folder without its configuration is no model, so a killed command leaves nothing that looks like one.
     write_atomic(out / "config.json", _readable_json(config))
 
@@ -144,6 +149,16 @@ def _weight_pieces(tensors: Mapping[str, TensorShape], seed: int) -> Iterator[by
         for start in range(0, n_elements, PIECE_ELEMENTS):
             stop = min(start + PIECE_ELEMENTS, n_elements)
             yield drawn_elements(seed, index, start, stop, scale).view(np.uint8).data
+
+
+def _told(
+    pieces: Iterable[bytes | memoryview], n_bytes: int, on_bytes: Callable[[int, int], None]
+) -> Iterator[bytes | memoryview]:
+    n_done = 0
+    for piece in pieces:
+        yield piece
+        n_done += len(piece)
+        on_bytes(min(n_done, n_bytes), n_bytes)
 
 
 def _readable_json(document: Mapping[str, Any]) -> bytes:

@@ -51,7 +51,7 @@ def _check_contents(run: RunFolder, *, resume: bool) -> None:
             "the run folder must be new or empty",
             got=state,
             where=str(path),
-            remedy="name another folder, or add --resume to go on with this run",
+            remedy="name another folder, or resume this run (--resume; resume=True from Python)",
         )
     strange = [name for name in names if name not in _OURS and not name.startswith(TEMPORARY_PREFIX)]
     if strange:

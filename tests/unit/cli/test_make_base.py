@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,20 @@ def test_a_seeded_base_is_written_and_told(tmp_path: Path, capsys: pytest.Captur
     ]
     for path in embedded_folder().iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
+def test_a_terminal_has_a_bar_and_a_pipe_has_none(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "samebits", "make-base", "--like", "gpt2-tiny", "--out"]
+    piped = subprocess.run([*command, str(tmp_path / "pipe")], capture_output=True, text=True, check=True)
+    assert piped.stderr == ""
+    ours, theirs = os.openpty()
+    subprocess.run([*command, str(tmp_path / "terminal")], stdout=subprocess.PIPE, stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "weights" in shown
+    assert "662.5/662.5 kB" in shown
 
 
 def test_json_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,14 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return request.param, folder
 
 
+def test_who_listens_is_told_each_byte_of_the_weights(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    write_base("gpt2-tiny", 7, tmp_path / "base", on_bytes=lambda done, total: told.append((done, total)))
+    n_bytes = 4 * sum(math.prod(tensor.shape) for tensor in tensors_of(SHAPES["gpt2-tiny"][1]).values())
+    assert told[-1] == (n_bytes, n_bytes)
+    assert told == sorted(told)
+
+
 def philox_in_integers(counter: list[int], key: list[int]) -> list[int]:
     c, k = list(counter), list(key)
     for _ in range(10):

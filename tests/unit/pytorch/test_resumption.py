@@ -21,7 +21,7 @@ def test_a_new_or_empty_folder_may_be_written_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["checkpoints", "notes.txt", ".partial-golden"])
 def test_a_folder_with_anything_in_it_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
-    with pytest.raises(UsageError, match=r"the run folder must be new or empty, got one with .* or add --resume"):
+    with pytest.raises(UsageError, match=r"the run folder must be new or empty, got one with .* or resume this run"):
         check_target(RunFolder(tmp_path), resume=False)
 
 
