@@ -17,7 +17,7 @@ help:
 	@echo "make setup   make .venv with everything in it (study and test do this themselves)"
 	@echo "make check   ruff, mypy, import contract"
 	@echo "make lock    resolve requirements/lock.txt anew"
-	@echo "make clean   remove .venv and caches; run folders stay"
+	@echo "make clean   remove .venv, compiled kernels and caches; run folders stay"
 
 setup:
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer must be installed; none was found as python3" >&2; exit 2; }
@@ -37,4 +37,5 @@ lock:
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf src/samebits/numerics/native/lib
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,8 +3,9 @@
     python tools/setup_environment.py
 
 Run it with the Python (3.11 or newer) that the .venv should have; it needs nothing but pip. It installs
-requirements/lock.txt, each file checked against its SHA-256, and then samebits itself in editable form. Where nothing
-changed it does nothing; a set-up that was interrupted starts again from an empty .venv.
+requirements/lock.txt, each file checked against its SHA-256, and then samebits itself in editable form, which compiles
+the kernels into the checkout. Where nothing changed it does nothing, where only the sources of the kernels changed it
+compiles them again, and a set-up that was interrupted starts again from an empty .venv.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ TORCH_LOCK = ROOT / "requirements" / "torch-linux.txt"
 STAMP = VENV / "samebits-setup.json"
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 OLDEST_PYTHON = (3, 11)
+# What the editable install compiles, and where that lies.
+NUMERICS = ROOT / "src" / "samebits" / "numerics"
+KERNELS = (ROOT / "hatch_build.py", NUMERICS / "build.py", *sorted((NUMERICS / "native").glob("*.[ch]pp")))
+LIBRARIES = NUMERICS / "native" / "lib"
+KERNEL_KEYS = {"kernels_sha256", "compiler", "libraries"}
 
 
 def main() -> None:
@@ -35,22 +41,49 @@ def main() -> None:
                 ".".join(map(str, sys.version_info[:3])), sys.executable
             )
         )
-    wanted = _state()
-    if _stamp() == wanted and _works():
+    wanted, stamp = _state(), _stamp()
+    if stamp == wanted and _works():
         print(f"{VENV} is up to date")
+        return
+    if stamp and all(stamp.get(key) == wanted[key] for key in wanted.keys() - KERNEL_KEYS) and _works():
+        # The old stamp stands until the new kernels do: one that does not compile costs no .venv.
+        _install_checkout(_pip())
+        _finish(wanted)
         return
     if Path(sys.prefix).resolve() == VENV:
         _stop(f"the set-up must be run by a Python outside {VENV}, got {sys.executable}; deactivate it first")
-    _install(_make_venv(fresh=_was_made_otherwise(wanted) or not _works()))
-    STAMP.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    _make_venv(fresh=_was_made_otherwise(wanted) or not _works())
+    _install(_pip())
+    _finish(wanted)
+
+
+def _finish(wanted: dict[str, str]) -> None:
+    # Of the sources as they were before they were compiled: they may have changed meanwhile.
+    STAMP.write_text(json.dumps({**wanted, "libraries": _libraries()}, indent=1) + "\n", encoding="utf-8")
     print(f"{VENV} is ready: {_python()} -m samebits --help")
 
 
 def _state() -> dict[str, str]:
+    return {
+        "inputs_sha256": _digest([LOCK, TORCH_LOCK, ROOT / "pyproject.toml"]),
+        "kernels_sha256": _digest([path for path in KERNELS if path.exists()]),
+        "compiler": os.environ.get("SAMEBITS_CXX") or "ziglang",
+        "libraries": _libraries(),
+        "python": sys.version,
+        "folder": str(VENV),
+    }
+
+
+def _libraries() -> str:
+    """Name the libraries that lie in the checkout."""
+    return " ".join(sorted(path.relative_to(LIBRARIES).as_posix() for path in LIBRARIES.glob("*/libsamebits_*")))
+
+
+def _digest(paths: list[Path]) -> str:
     digest = hashlib.sha256()
-    for path in (LOCK, TORCH_LOCK, ROOT / "pyproject.toml"):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return {"inputs_sha256": digest.hexdigest(), "python": sys.version, "folder": str(VENV)}
+    for path in paths:
+        digest.update(hashlib.sha256(path.name.encode() + b"\0" + path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _stamp() -> dict[str, str] | None:
@@ -81,16 +114,23 @@ def _works() -> bool:
     return done.returncode == 0
 
 
-def _make_venv(*, fresh: bool) -> list[str]:
-    """Return the pip command that installs into .venv."""
-    # Debian's Python has pip and venv but not always ensurepip; its pip can then install into .venv from outside.
-    bundled = importlib.util.find_spec("ensurepip") is not None
+def _make_venv(*, fresh: bool) -> None:
     if fresh:
         print(f"making {VENV} with Python {sys.version.split()[0]}", flush=True)
-        venv.EnvBuilder(clear=True, symlinks=os.name != "nt", with_pip=bundled).create(VENV)
+        venv.EnvBuilder(clear=True, symlinks=os.name != "nt", with_pip=_has_ensurepip()).create(VENV)
     else:
         # An interruption from here on leaves no stamp, and the next set-up starts from an empty folder.
         STAMP.unlink()
+
+
+def _has_ensurepip() -> bool:
+    return importlib.util.find_spec("ensurepip") is not None
+
+
+def _pip() -> list[str]:
+    """Return the pip command that installs into .venv."""
+    # Debian's Python has pip and venv but not always ensurepip; its pip can then install into .venv from outside.
+    bundled = _has_ensurepip()
     return [str(_python()), "-m", "pip"] if bundled else [sys.executable, "-m", "pip", "--python", str(_python())]
 
 
@@ -99,6 +139,11 @@ def _install(pip: list[str]) -> None:
         _install_torch(pip)
     print("installing the packages of requirements/lock.txt", flush=True)
     _run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK)])
+    _install_checkout(pip)
+
+
+def _install_checkout(pip: list[str]) -> None:
+    print("installing samebits and compiling its kernels", flush=True)
     _run([*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
 
 

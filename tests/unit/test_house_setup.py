@@ -17,8 +17,14 @@ ROOT = Path(__file__).parents[2]
 BASE_PYTHON = str(Path(sys.base_prefix) / ("python.exe" if os.name == "nt" else f"bin/python{sys.version_info.major}"))
 
 BUILD_BACKEND = """
-import shutil
+import pathlib, shutil
 def build_editable(folder, config_settings=None, metadata_directory=None):
+    source = pathlib.Path("src/samebits/numerics/native/kernel.cpp")
+    if source.exists():
+        assert source.read_text() != "broken", "the kernels must compile"
+        libraries = source.parent / "lib" / "here"
+        libraries.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, libraries / "libsamebits_any.so")
     shutil.copy("checkout-1.0-py3-none-any.whl", folder)
     return "checkout-1.0-py3-none-any.whl"
 """
@@ -121,6 +127,37 @@ def test_sets_up_once_then_only_what_changed(checkout: Checkout) -> None:
     assert code == 0, err
     assert "making" not in out
     assert checkout.holds("another")
+
+
+def test_changed_kernels_are_compiled_again_and_nothing_else_is_done(checkout: Checkout) -> None:
+    native = checkout.root / "src" / "samebits" / "numerics" / "native"
+    native.mkdir(parents=True)
+    library = native / "lib" / "here" / "libsamebits_any.so"
+    (native / "kernel.cpp").write_text("one", encoding="utf-8")
+    assert checkout.set_up(*WITHOUT_ENSUREPIP)[0] == 0
+    assert library.read_text(encoding="utf-8") == "one"
+    assert checkout.set_up(*WITHOUT_ENSUREPIP)[1].endswith("is up to date\n")
+
+    (native / "kernel.cpp").write_text("two", encoding="utf-8")
+    code, out, err = checkout.set_up(*WITHOUT_ENSUREPIP)
+    assert code == 0, err
+    assert library.read_text(encoding="utf-8") == "two"
+    assert "making" not in out
+    assert "requirements/lock.txt" not in out
+
+    # One that does not compile is said each time, and costs neither .venv nor the libraries that were there.
+    (native / "kernel.cpp").write_text("broken", encoding="utf-8")
+    for _ in range(2):
+        code, out, err = checkout.set_up(*WITHOUT_ENSUREPIP)
+        assert code == 1
+        assert "the kernels must compile" in err
+        assert "making" not in out
+    assert library.exists()
+
+    (native / "kernel.cpp").write_text("two", encoding="utf-8")
+    library.unlink()
+    assert checkout.set_up(*WITHOUT_ENSUREPIP)[0] == 0
+    assert library.read_text(encoding="utf-8") == "two"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process group is killed at once, which Windows does not have")

@@ -1,4 +1,4 @@
-"""`samebits doctor`: the seven points that a repeatable training needs, measured on this machine."""
+"""`samebits doctor`: the seven points that a repeatable training needs and the portable arithmetic, measured here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MARKS = {True: "holds", False: "FAILS", None: "cannot tell"}
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @click.pass_context
 def command(ctx: click.Context, seed: int, as_json: bool) -> None:
-    """Set up a process as training does, then measure each of the seven points in it.
+    """Set up a process as training does, measure each of the seven points in it, then try the portable arithmetic.
 
     Exit codes: 0 all hold, 1 one does not, 2 one cannot be told.
     """
@@ -30,15 +30,20 @@ def command(ctx: click.Context, seed: int, as_json: bool) -> None:
 
     require_torch()
     from samebits.pytorch.determinism import DeterministicConfig
-    from samebits.pytorch.doctor import examine
+    from samebits.pytorch.doctor import examine, examine_arithmetic
 
     DeterministicConfig.setup_deterministic_environment(seed)
-    checks = examine(seed)
+    checks, arithmetic = examine(seed), examine_arithmetic()
+    ok = verdict([*checks, arithmetic])
     if as_json:
-        click.echo(json.dumps({"ok": verdict(checks), "checks": [asdict(check) for check in checks]}, indent=2))
+        answer = {"ok": ok, "checks": [asdict(check) for check in checks], "arithmetic": asdict(arithmetic)}
+        click.echo(json.dumps(answer, indent=2))
     else:
         _print(checks)
-    ctx.exit({True: 0, False: 1, None: 2}[verdict(checks)])
+        click.echo(f"{sum(check.ok is True for check in checks)} of {len(checks)} hold")
+        click.echo("\nportable arithmetic (docs/spec/numerics.md; no training uses it yet)")
+        _print([arithmetic])
+    ctx.exit({True: 0, False: 1, None: 2}[ok])
 
 
 def verdict(checks: list[Check]) -> bool | None:
@@ -53,5 +58,3 @@ def _print(checks: list[Check]) -> None:
         click.echo(f"{MARKS[check.ok]:<11}  {check.name:<{width}}  {check.measured}")
         if not check.ok:
             click.echo(f"{'':<11}  {'':<{width}}  next: {check.remedy}")
-    n_held = sum(check.ok is True for check in checks)
-    click.echo(f"{n_held} of {len(checks)} hold")

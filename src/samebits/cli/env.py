@@ -17,22 +17,28 @@ INDENT = "  "
 @click.option("--no-torch", is_flag=True, help="Ask torch nothing: faster, and null under `torch`.")
 @click.option("--json", "as_json", is_flag=True, help="Print the fingerprint as JSON.")
 def command(no_torch: bool, as_json: bool) -> None:
-    """Print what may explain a difference in bits: processor, system, locale, Python, packages, torch.
+    """Print what may explain a difference in bits: processor, system, locale, Python, packages, kernels, torch.
 
     Nothing secret is in it: no host or user name, no home, variables by an allow-list only.
     """
-    document = fingerprint(None if no_torch else _torch_facts())
+    document = fingerprint({**_numerics_facts(), **({} if no_torch else _torch_facts())})
     if as_json:
         click.echo(json.dumps(document, indent=2, allow_nan=False, sort_keys=True))
     else:
         click.echo("\n".join(_lines(document, "")))
 
 
-def _torch_facts() -> dict[str, Any] | None:
+def _numerics_facts() -> dict[str, Any]:
+    from samebits.numerics.facts import library_facts
+
+    return {"numerics": library_facts()}
+
+
+def _torch_facts() -> dict[str, Any]:
     from samebits.pytorch.extra import missing_libraries
 
     if "torch" in missing_libraries():
-        return None
+        return {}
     from samebits.pytorch.facts import torch_facts
 
     return {"torch": torch_facts()}

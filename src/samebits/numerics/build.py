@@ -14,6 +14,7 @@ import platform as machine
 import shlex
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,10 @@ def host_platform() -> str:
     system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, sys.platform)
     processor = machine.machine().lower()
     processor = {"amd64": "x86_64", "arm64": "arm64" if system == "macos" else "aarch64"}.get(processor, processor)
-    return f"{system}-{processor}"
+    # Neither loads these libraries: a system on another libc, a Python of 32 bits on a processor of 64.
+    if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or ""):
+        system += "-musl"
+    return f"{system}-{processor}" + ("" if sys.maxsize > 2**32 else "-32bit")
 
 
 def library_path(isa: str, *, platform: str, folder: Path) -> Path:

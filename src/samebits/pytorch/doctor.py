@@ -1,4 +1,4 @@
-"""The seven points that a repeatable training needs, each measured here and now, none taken on trust.
+"""The seven points that a repeatable training needs, each measured here and now, none taken on trust; and the kernels'.
 
 Measuring moves nothing: the generators are put back as they were found.
 """
@@ -19,6 +19,9 @@ import torch
 import torch.utils.deterministic
 import transformers
 
+from samebits.numerics.build import host_platform
+from samebits.numerics.canaries.check import CANARIES, refusals
+from samebits.numerics.library import BUILD_COMMAND
 from samebits.pytorch import seeds
 from samebits.pytorch.execution import default_threads
 
@@ -54,6 +57,19 @@ def examine(seed: int | None = None, n_threads: int | None = None) -> list[Check
         _seeds_in_step(seed),
         _transformers_seed(seed),
     ]
+
+
+def examine_arithmetic() -> Check:
+    """Run the known answers of every numerics clause on every library that this processor can run."""
+    name, remedy = "known answers", f"run `{BUILD_COMMAND}`"
+    found = refusals()
+    if not found:
+        return Check(name, None, f"there is no native library for {host_platform()} here", remedy)
+    if refused := {isa: error for isa, error in found.items() if error is not None}:
+        return Check(name, False, f"refused: {', '.join(refused)}: {next(iter(refused.values()))}", remedy)
+    n_clauses = len({canary.clause for canary in CANARIES})
+    measured = f"{len(CANARIES)} answers of {n_clauses} clauses are the clauses' own on {', '.join(found)}"
+    return Check(name, True, measured, remedy)
 
 
 def _hash_seed() -> Check:

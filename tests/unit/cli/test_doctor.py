@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,8 @@ def _doctor(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
 def test_all_hold_here_because_the_command_starts_itself_again() -> None:
     child = _doctor("--seed", "7")
     assert child.returncode == 0, child.stdout + child.stderr
-    assert child.stdout.splitlines()[-1] == f"{NAMES} of {NAMES} hold"
+    assert f"{NAMES} of {NAMES} hold" in child.stdout.splitlines()
+    assert child.stdout.splitlines()[-1].startswith("holds        known answers")
     assert "PYTHONHASHSEED=7" in child.stdout
     assert child.stderr == ""
 
@@ -36,6 +38,25 @@ def test_a_point_that_fails_exits_1_and_says_what_to_do() -> None:
     assert child.returncode == 1
     assert answer["ok"] is False
     assert [check["name"] for check in answer["checks"] if not check["ok"]] == ["hash seed"]
+    assert answer["arithmetic"]["ok"] is True
+
+
+WITHOUT_KERNELS = """
+import sys
+from pathlib import Path
+from samebits.numerics import library
+library.LIBRARIES = Path(sys.argv[1])
+from samebits.cli.main import run
+sys.exit(run(["doctor"]))
+"""
+
+
+def test_kernels_that_are_not_there_cannot_be_told(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": "42"}
+    program = [sys.executable, "-c", WITHOUT_KERNELS, str(tmp_path)]
+    child = subprocess.run(program, env=environment, capture_output=True, text=True)
+    assert child.returncode == 2
+    assert child.stdout.splitlines()[-1].endswith("next: run `python -m samebits.numerics.build`")
 
 
 @pytest.mark.parametrize(

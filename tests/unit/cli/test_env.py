@@ -14,6 +14,7 @@ def test_json_holds_the_facts_of_torch() -> None:
     document = json.loads(outcome.stdout)
     assert outcome.exit_code == 0
     assert document["torch"]["n_threads"] >= 1
+    assert document["numerics"]["isa"] in document["numerics"]["runnable_isas"]
     assert {"cpu", "system", "python", "distributions", "variables"} <= document.keys()
 
 

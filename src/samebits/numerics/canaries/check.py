@@ -31,3 +31,16 @@ def check_canaries() -> None:
                     )
     finally:
         library.set_threads(before)
+
+
+def refusals() -> dict[str, NumericsError | None]:
+    """Return, for each library that this processor can run, why it must not be used here; None where it may be."""
+    found: dict[str, NumericsError | None] = {}
+    for isa in library.runnable_isas():
+        try:
+            library.open_library(isa)
+        except NumericsError as error:
+            found[isa] = error
+        else:
+            found[isa] = None
+    return found

@@ -30,3 +30,12 @@ def test_threads_are_as_they_were_before() -> None:
         assert library.threads() == 5
     finally:
         library.set_threads(before)
+
+
+def test_a_refusal_is_told_for_each_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check.refusals() == dict.fromkeys(library.runnable_isas())
+    wrong = dataclasses.replace(check.CANARIES[0], sha256="0" * 64)
+    monkeypatch.setattr(check, "CANARIES", (wrong,))
+    found = check.refusals()
+    assert list(found) == list(library.runnable_isas())
+    assert all("known answer 000000000000" in str(error) for error in found.values())
