@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,26 @@ def test_another_process_elsewhere_has_the_same_bits(
     assert answer["results"]["n_steps"] == 3
     execution = json.loads((tmp_path / answer["output_dir"] / "observed" / "execution.json").read_text())
     assert (execution["environment"], execution["n_threads"]) == ("elsewhere", 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one child alone")
+def test_an_interrupted_run_says_how_it_goes_on(tmp_path: Path) -> None:
+    arguments = ("--set", "save_steps=1", "--set", "generation_max_new_tokens=1")
+    program = [sys.executable, "-m", "samebits", "train", *arguments]
+    child = subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    assert any(line.startswith("step 2/") for line in child.stderr)
+    child.send_signal(signal.SIGINT)
+    said = child.communicate()[1]
+    # A shell sees 130 either way.
+    assert child.returncode in (130, -signal.SIGINT)
+    found = re.search(
+        r"^stopped: the same command with (--out \S+ --resume) goes on to the same bits$", said, re.MULTILINE
+    )
+    assert found, said
+    resumed = _train(*arguments, *found[1].split(), cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "training goes on after step" in resumed.stderr
 
 
 def test_resume_of_a_finished_run_prints_its_digest(run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from pathlib import Path
 from samebits.errors import StorageError
 
 TEMPORARY_PREFIX = ".partial-"
+# No quota on Windows.
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def write_atomic(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
@@ -38,9 +41,8 @@ def write_atomic(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
         _remove_quietly(temporary)
         if not isinstance(error, OSError):
             raise
-        raise StorageError(
-            "the disk must take the file", got=str(error), where=str(path), remedy="make room, then resume the run"
-        ) from error
+        remedy = "make room, then run the command again (a training with --resume)" if error.errno in _FULL else None
+        raise StorageError("the disk must take the file", got=str(error), where=str(path), remedy=remedy) from error
 
 
 def partial_folder(path: Path) -> Path:

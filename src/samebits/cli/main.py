@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 
 import click
 
@@ -103,14 +104,47 @@ def run(arguments: list[str] | None = None, program: Program | None = None) -> i
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left (`samebits compare A B | head`): nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return EXIT_UNDECIDED
     except Exception as error:  # noqa: BLE001 (the outermost handler: a crash must not exit 1)
+        if _was_interrupted(error):
+            click.echo("interrupted", err=True)
+            return EXIT_INTERRUPTED
+        if _is_output_refused(error):
+            _give_up_output()
+            click.echo(f"error: standard output must take the text, got {printable(str(error))}", err=True)
+            return EXIT_UNDECIDED
         traceback.print_exc()
         click.echo(f"error: samebits itself failed: {printable(str(error))}", err=True)
         return EXIT_UNDECIDED
 
 
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an interruption lies behind an error: transformers' lazy imports turn Ctrl-C into an import error."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _is_output_refused(error: BaseException) -> bool:
+    """Whether an error comes from printing, not from a file: all that is printed goes through `click.echo`."""
+    last = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    return isinstance(error, OSError) and any(frame.f_globals.get("__name__") == "click.utils" for frame in last)
+
+
+def _give_up_output() -> None:
+    """Throw away what standard output still holds, or Python's exit would fail once more on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Run as a program."""
+    for name in ("stdout", "stderr"):
+        # Started with the stream closed (`>&-`): Python has None there.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as the process)
     raise SystemExit(run(program=Program()))

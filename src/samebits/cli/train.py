@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,13 @@ def command(
 
     out = out or new_run_folder(settings)
     progress = (Bar if sys.stderr.isatty() else Lines)(settings.logging_steps)
-    outcome = stock.train(settings, out, resume=resume, progress=progress)
+    try:
+        outcome = stock.train(settings, out, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        if out.exists():
+            told = shlex.quote(printable(str(out)))
+            click.echo(f"stopped: the same command with --out {told} --resume goes on to the same bits", err=True)
+        raise
     if as_json:
         document = {"golden_digest": outcome.golden_digest, "output_dir": str(out), "results": outcome.results}
         click.echo(json.dumps(document, allow_nan=False))

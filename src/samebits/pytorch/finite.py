@@ -8,6 +8,7 @@ import torch
 
 from samebits.errors import NonFiniteError
 
+_FIRST_REMEDY = "look for NaN or infinity in the base's weights: nothing was trained yet"
 _REMEDY = "lower learning_rate, or resume from an earlier checkpoint with another recipe in another folder"
 
 
@@ -18,7 +19,8 @@ def check_loss(loss: torch.Tensor, step: int) -> None:
         NonFiniteError: it is NaN or infinite.
     """
     if not torch.isfinite(loss):
-        raise NonFiniteError("the loss must be finite", got=str(loss.item()), where=f"step {step}", remedy=_REMEDY)
+        remedy = _FIRST_REMEDY if step == 1 else _REMEDY
+        raise NonFiniteError("the loss must be finite", got=str(loss.item()), where=f"step {step}", remedy=remedy)
 
 
 def check_tensors(tensors: Mapping[str, torch.Tensor], kind: str, step: int) -> None:

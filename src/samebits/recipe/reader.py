@@ -73,6 +73,7 @@ def read_settings(path: Path | None = None, overrides: Iterable[str] = ()) -> Se
         RecipeError: an unreadable file, an unknown key, a value out of bounds.
     """
     values = _resolve_paths(_canonical_names(_read_file(path), str(path)), path.parent) if path else {}
+    origins: dict[str, str] = {}
     for pair in overrides:
         key, equals, text = pair.partition("=")
         if not equals:
@@ -80,13 +81,18 @@ def read_settings(path: Path | None = None, overrides: Iterable[str] = ()) -> Se
         where = f"--set {pair}"
         (name,) = _canonical_names({key.strip(): None}, where, names_only=True) or (None,)
         value = text if name in _TEXT_SETTINGS and text not in ("null", "~", "") else _parse(text, where)
-        values.update(_canonical_names({key.strip(): value}, where))
-    return settings_from(values, where=str(path) if path else "--set")
+        given = _canonical_names({key.strip(): value}, where)
+        values.update(given)
+        origins.update(dict.fromkeys(given, where))
+    return settings_from(values, where=str(path) if path else "--set", origins=origins)
 
 
-def settings_from(values: Mapping[str, Any], *, where: str) -> Settings:
+def settings_from(values: Mapping[str, Any], *, where: str, origins: Mapping[str, str] | None = None) -> Settings:
     """Validate names and values, aliases included.
 
+    Args:
+        where: named in the error.
+        origins: by canonical name, where a value came from if not from `where`.
     Raises:
         RecipeError: an unknown key or a value out of bounds.
     """
@@ -101,7 +107,8 @@ def settings_from(values: Mapping[str, Any], *, where: str) -> Settings:
         named["lora_target_modules"] = ("all-linear",) if found == ("all",) else tuple(sorted(set(found)))
     for key, value in named.items():
         if isinstance(value, bool) and Settings.model_fields[key].annotation is not bool:
-            raise RecipeError(f"`{key}` must not be true or false", got=str(value).lower(), where=where)
+            told = (origins or {}).get(key, where)
+            raise RecipeError(f"`{key}` must not be true or false", got=str(value).lower(), where=told)
     try:
         return Settings(**named)
     except ValidationError as error:
@@ -109,7 +116,10 @@ def settings_from(values: Mapping[str, Any], *, where: str) -> Settings:
         key = ".".join(str(part) for part in first["loc"][:1]) or "recipe"
         rule = first["msg"][:1].lower() + first["msg"][1:]
         raise RecipeError(
-            f"`{key}`: {rule}", got=repr(named.get(key)), where=where, remedy=_description_of(key)
+            f"`{key}`: {rule}",
+            got=repr(named.get(key)),
+            where=(origins or {}).get(key, where),
+            remedy=_description_of(key),
         ) from error
 
 

@@ -9,10 +9,12 @@ Names are those of TRL and PEFT. Each setting is one of:
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 Role = Literal["recipe", "execution", "location"]
 
@@ -48,6 +50,15 @@ def _location(*aliases: str) -> Kind:
     return Kind("location", tuple(map(Alias, aliases)))
 
 
+def _check_day(text: str) -> str:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError as error:
+        raise PydanticCustomError("day", "must be a day of the calendar") from error
+    return text
+
+
+Day = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_check_day)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 # Upper bounds are far beyond use and within what JSON, memory and an int32 of a C library hold.
@@ -107,7 +118,7 @@ class Settings(BaseModel):
     chat_template: Annotated[NonEmpty | None, _location()] = Field(
         None, description="a Jinja file, `chatml`, or none: the tokenizer's own"
     )
-    chat_template_date: Annotated[str | None, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"), _recipe()] = Field(
+    chat_template_date: Annotated[Day | None, _recipe()] = Field(
         None, description="the day that a template asking for the date is told, as YYYY-MM-DD"
     )
     max_length: Annotated[Count, _recipe("sequence_len", "cutoff_len", "max_seq_length", "max_seq_len")] = Field(

@@ -71,7 +71,12 @@ def analyze(paths: Sequence[Path], *, experiment: Mapping[str, Any] | None = Non
 def _names(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     resolved = sorted({path.resolve() for path in paths})
     base = os.path.commonpath([path.parent for path in resolved]) if resolved else ""
-    return [(path, path.relative_to(base).as_posix()) for path in resolved]
+    return [(path, _as_text(path.relative_to(base).as_posix())) for path in resolved]
+
+
+def _as_text(name: str) -> str:
+    """Return a folder's name with what is no text escaped, so that it can be written; no two names become one."""
+    return name.replace("\\", "\\\\").encode("utf-8", "backslashreplace").decode()
 
 
 def _by_recipe(runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:

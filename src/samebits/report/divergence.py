@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from samebits.errors import RecordError
+from samebits.errors import RecordError, printable
 from samebits.report.runs import WEIGHTS, Run
 from samebits.verify.tensors import compare_tensors
 from samebits.verify.trace import STAGES
@@ -59,7 +59,8 @@ def _first_tensor(golden: Run, candidate: Run) -> dict[str, Any] | None:
     if difference is None or not difference.children:
         return {**document, "note": difference.note if difference else "the files differ outside the tensors"}
     first = difference.children[0]
-    return {"name": first.where, "golden": first.golden, "candidate": first.candidate, "note": first.note}
+    # A damaged header may hold a name that is no text.
+    return {"name": printable(first.where), "golden": first.golden, "candidate": first.candidate, "note": first.note}
 
 
 def _differing_artifacts(golden: Run, candidate: Run) -> list[str]:

@@ -7,6 +7,7 @@ variables, so that one drawing serves light, dark and paper.
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,6 +52,8 @@ def draw_loss_differences(curves: Sequence[Mapping[str, Any]], *, prefix: str) -
 
 
 def _draw(series: Sequence[Sequence[float]], *, y_label: str, prefix: str) -> str:
+    # Without a home to write to, matplotlib warns and caches elsewhere: no matter of this report.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         import matplotlib as mpl
         from matplotlib.backends.backend_svg import FigureCanvasSVG

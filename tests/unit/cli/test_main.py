@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -68,6 +69,46 @@ def test_bad_input_exits_2_in_one_sentence(monkeypatch: pytest.MonkeyPatch, caps
 def test_an_abort_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _failing(monkeypatch, click.Abort()) == 130
     assert _failing(monkeypatch, KeyboardInterrupt()) == 130
+
+
+def test_an_interruption_behind_an_import_error_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ModuleNotFoundError("Could not import module 'get_scheduler'")
+    error.__cause__ = KeyboardInterrupt()
+    assert _failing(monkeypatch, error) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_told_in_one_sentence(unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-m", "samebits", "--help"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert shown.returncode == 2
+    assert shown.stderr == "error: standard output must take the text, got [Errno 28] No space left on device\n"
+
+
+def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _failing(monkeypatch, OSError(28, "planted")) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the stream")
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 1), ("2>&-", 1), (">&- 2>&-", 1), ("<&-", 1)])
+def test_a_closed_stream_changes_no_exit_code(tmp_path: Path, closed: str, code: int) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    line = f'"{sys.executable}" -m samebits compare a b {closed}'
+    shown = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert shown.returncode == code
+    assert "Traceback" not in shown.stderr
 
 
 def test_a_commands_exit_code_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

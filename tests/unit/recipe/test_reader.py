@@ -135,6 +135,7 @@ def test_a_path_in_a_file_is_taken_from_the_files_folder(tmp_path: Path) -> None
         ("train_on_inputs: 1", "true or false"),
         ("numerics: exact", "numerics"),
         ("chat_template_date: yesterday", "chat_template_date"),
+        ("chat_template_date: 2023-02-29", "day of the calendar"),
         ("- a\n- b", "key: value"),
         ("a: [", "YAML"),
         ("!!python/object:os.system {}", "YAML"),
@@ -171,6 +172,14 @@ def test_missing_binary_and_huge_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "h.yaml").write_bytes(b"#" * (2 << 20))
     with pytest.raises(RecipeError, match="bytes"):
         read_settings(tmp_path / "h.yaml")
+
+
+@pytest.mark.parametrize("pair", ["seed=-1", "seed=", "r=true", "max_iters=0"])
+def test_a_bad_pair_is_named_and_not_the_file(tmp_path: Path, pair: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read_settings(_recipe(tmp_path / "r.yaml", "lora_alpha: 8"), ["lora_alpha=16", pair])
+    assert f"(--set {pair})" in str(caught.value)
+    assert "r.yaml" not in str(caught.value)
 
 
 @pytest.mark.parametrize("pair", ["lora_r", "lora_r: 3", "=3"])

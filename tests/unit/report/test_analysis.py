@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from samebits.canonical.json_bytes import dump_json
 from samebits.report.analysis import analyze, analyze_folder
+from samebits.report.files import write_report
 
 WEIGHTS = "golden/adapter_model.safetensors"
 
@@ -88,6 +91,16 @@ def test_runs_are_found_at_any_depth_whatever_their_names(make_run: Any, tmp_pat
     report = analyze_folder(tmp_path / "runs")
     assert [run["name"] for run in report["runs"]] == ["deep/er/run", "golden", "observed-1"]
     assert analyze_folder(tmp_path / "runs" / "golden")["overall_analysis"]["total_runs"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are text")
+def test_a_folder_whose_name_is_no_text_is_written_escaped(make_run: Any, tmp_path: Path) -> None:
+    os.rename(make_run("a"), os.fsencode(tmp_path / "runs") + b"/\xff")
+    make_run("\\udcff")
+    report = analyze_folder(tmp_path / "runs")
+    assert [run["name"] for run in report["runs"]] == ["\\\\udcff", "\\udcff"]
+    assert report["overall_analysis"]["score"]["n_total"] == 2
+    write_report(report, tmp_path)
 
 
 def test_of_equally_common_runs_one_named_golden_is_held_against(make_run: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,19 @@ def test_the_first_differing_tensor_and_element_are_named(make_run: Any) -> None
     tensor = first_divergence(*pair(make_run, weight=0.25))["tensor"]
     assert (tensor["name"], tensor["golden"], tensor["candidate"]) == ("a", "0x1p-1", "0x1p-2")
     assert "first at [0, 0]" in tensor["note"]
+
+
+def test_a_tensors_name_that_is_no_text_is_escaped(make_run: Any) -> None:
+    golden, candidate = make_run("golden"), make_run("candidate")
+    weights = candidate / "golden" / "adapter_model.safetensors"
+    data = weights.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["\ud83d"] = {"dtype": "F32", "shape": [0], "data_offsets": [len(data) - 8 - length] * 2}
+    text = json.dumps(header).encode()
+    weights.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    found = first_divergence(read_run(golden, "golden"), read_run(candidate, "candidate"))
+    assert found["tensor"]["name"] == r"\ud83d"
 
 
 def test_a_shorter_trace_that_agrees_is_told(make_run: Any) -> None:

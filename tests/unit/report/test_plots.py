@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -11,6 +14,15 @@ from samebits.report.plots import N_CURVE_STYLES, dash_of, draw_loss_differences
 
 def curve(*losses: float) -> dict[str, object]:
     return {"losses_hex": [loss.hex() for loss in losses]}
+
+
+def test_a_home_that_takes_no_files_is_no_matter() -> None:
+    program = "from samebits.report.plots import draw_losses; draw_losses([{'losses_hex': ['0x1p0']}], prefix='p')"
+    environment = {**os.environ, "HOME": os.devnull, "USERPROFILE": os.devnull}
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        environment.pop(name, None)
+    shown = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
