@@ -16,8 +16,11 @@ LINE_BYTES = 64
 def check_f32(name: str, array: Any, *, n_dims: int | None, where: str) -> None:
     """Refuse what is not an aligned float32 array in this machine's byte order with `n_dims` dimensions."""
     if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not array.flags.aligned:
-        got = f"{array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-        if got == "float32":
+        if not isinstance(array, np.ndarray):
+            got = type(array).__name__
+        elif array.dtype != np.float32:
+            got = f"{array.dtype}"
+        else:
             got = "an unaligned one"
         raise NumericsError(f"`{name}` must be a float32 array of native byte order", got=got, where=where)
     if n_dims is not None and array.ndim != n_dims:

@@ -24,7 +24,7 @@ from samebits.errors import NumericsError, UsageError
 
 NATIVE = Path(__file__).resolve().parent / "native"
 LIBRARIES = NATIVE / "lib"
-SOURCES = ("about.cpp", "elementwise.cpp", "pool.cpp", "products.cpp", "reductions.cpp")
+SOURCES = tuple(sorted(path.name for path in NATIVE.glob("*.cpp")))
 
 # N-02: no contraction, and nothing that lets a compiler reorder, estimate or flush.
 ARITHMETIC_FLAGS = ("-ffp-contract=off", "-fno-fast-math", "-fno-math-errno")

@@ -7,7 +7,7 @@ from samebits.numerics.arrays import F32
 from samebits.numerics.canaries.canary import Canary, pattern
 from samebits.numerics.oracle import products as oracle
 
-M, N, K = 13, 50, 131
+M, N, K = 17, 66, 131
 
 
 def _operands() -> tuple[F32, F32, F32]:
@@ -30,14 +30,14 @@ def _answer(a: list[list[int]], b: list[list[int]], bias: list[int] | None = Non
 CANARIES = (
     Canary(
         *("N-04", "mm", _operands, products.mm, _answer),
-        "6f936ea01a944c4b7706ce512708f3046892919cffa285e0af7e09eef1879815",
+        "cf5da78e7d985190c16908e801f93e490f92627a1ca68038d85e4947cf818bc5",
     ),
     Canary(
         *("N-04", "linear", _operands, _linear, _answer),
-        "6f936ea01a944c4b7706ce512708f3046892919cffa285e0af7e09eef1879815",
+        "cf5da78e7d985190c16908e801f93e490f92627a1ca68038d85e4947cf818bc5",
     ),
     Canary(
         *("N-04", "linear_backward", lambda: _operands()[:2], _linear_backward, _answer),
-        "112facac5bdf536e2466184198c6ee29ba2de5078e26535c16299d6b9bd0fd18",
+        "41c86b3704e0b6afd2cc5039c558e03d32281b10c09aeeda4d99b518cd2928cb",
     ),
 )
