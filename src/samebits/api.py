@@ -36,12 +36,12 @@ class ReproducibleLoRATrainer:
             SamebitsError: any bad input; nothing that existed is lost.
         """
         from samebits.pytorch import stock
-        from samebits.pytorch.environment import new_run_folder
-        from samebits.pytorch.progress import Silence
+        from samebits.record.environment import new_run_folder
+        from samebits.record.progress import Silence
 
         if resume and not self.settings.output_dir:
             raise RecipeError("`output_dir` must name the run to resume", got="none", where="config")
-        out = Path(self.settings.output_dir) if self.settings.output_dir else new_run_folder(self.settings)
+        out = Path(self.settings.output_dir) if self.settings.output_dir else new_run_folder(self.settings.environment)
         DeterministicConfig.setup_deterministic_environment(seed=self.settings.seed)
         outcome = stock.train(self.settings, out, resume=resume, progress=Silence())
         return {**outcome.results, "golden_digest": outcome.golden_digest, "output_dir": str(out)}

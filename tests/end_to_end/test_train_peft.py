@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM
 
 from samebits.models.inputs import find_inputs
 from samebits.models.seeded import write_base
-from samebits.pytorch.progress import Silence
 from samebits.pytorch.stock import train
 from samebits.recipe.reader import settings_from
+from samebits.record.progress import Silence
 
 
 @pytest.mark.parametrize("shape", ["gpt2-tiny", "llama-tiny"])

@@ -18,9 +18,9 @@ from samebits.data.order import plan_steps
 from samebits.models.inputs import Inputs, find_inputs
 from samebits.models.seeded import write_base
 from samebits.pytorch import stock
-from samebits.pytorch.progress import Silence
 from samebits.recipe.reader import settings_from
 from samebits.recipe.settings import Settings
+from samebits.record.progress import Silence
 from samebits.record.trace import read_trace
 
 RECIPES = {

@@ -43,8 +43,8 @@ def _train(job: dict[str, Any]) -> None:
     """Train in this forked child, dying as the job says; report what came of it."""
     from samebits.errors import SamebitsError
     from samebits.pytorch import stock
-    from samebits.pytorch.progress import Silence
     from samebits.recipe.reader import settings_from
+    from samebits.record.progress import Silence
 
     operations: list[str] = []
 

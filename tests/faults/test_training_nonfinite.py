@@ -13,9 +13,9 @@ import torch
 from samebits.canonical.safetensors_file import TensorFile, write_safetensors
 from samebits.errors import NonFiniteError
 from samebits.models.seeded import embedded_folder
-from samebits.pytorch.progress import Silence
 from samebits.pytorch.stock import train
 from samebits.recipe.reader import settings_from
+from samebits.record.progress import Silence
 
 
 def _train(out: Path, **values: Any) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from samebits.canonical.digests import sha256_listing
 from samebits.errors import CheckpointError, RecordError, SamebitsError, UsageError
-from samebits.pytorch.progress import Silence
 from samebits.pytorch.stock import TrainingOutcome, train
 from samebits.recipe.reader import settings_from
+from samebits.record.progress import Silence
 
 RECIPE = {"max_steps": 4, "save_steps": 1, "threads": 1, "generation_max_new_tokens": 2}
 

@@ -52,9 +52,9 @@ def command(
 
     require_torch()
     from samebits.pytorch import stock
-    from samebits.pytorch.environment import new_run_folder
+    from samebits.record.environment import new_run_folder
 
-    out = out or new_run_folder(settings)
+    out = out or new_run_folder(settings.environment)
     progress = (Bar if sys.stderr.isatty() else Lines)(settings.logging_steps)
     try:
         outcome = stock.train(settings, out, resume=resume, progress=progress)

@@ -13,9 +13,9 @@ import torch.utils.deterministic
 
 from samebits.errors import RecipeError
 from samebits.pytorch.doctor import examine
-from samebits.pytorch.execution import default_threads
 from samebits.pytorch.seeds import seed_generators
 from samebits.recipe.reader import settings_from
+from samebits.record.execution import default_threads
 
 ENVIRONMENT = {
     # cuBLAS repeats itself only with a fixed workspace.

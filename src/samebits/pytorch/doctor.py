@@ -23,7 +23,7 @@ from samebits.numerics.build import host_platform
 from samebits.numerics.canaries.check import CANARIES, refusals
 from samebits.numerics.library import BUILD_COMMAND
 from samebits.pytorch import seeds
-from samebits.pytorch.execution import default_threads
+from samebits.record.execution import default_threads
 
 HASHED_TEXT = "samebits"
 _REMEDY_SETUP = "call DeterministicConfig.setup_deterministic_environment()"

@@ -1,26 +1,17 @@
-"""How the work is cut up on this machine, and what it took: threads, kernels, libraries, time and memory."""
+"""How a stock run's work is cut up on this machine: threads, kernels, libraries."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import platform
-import re
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from samebits.errors import UsageError
 from samebits.recipe.settings import Settings, values_with_role
-from samebits.record.processor import ROOT, read_text
+from samebits.record.execution import default_threads
 
 LIBRARIES = ("torch", "transformers", "peft", "numpy", "tokenizers", "safetensors")
-MAX_THREADS = 1024
-"""Threads of one process; OpenMP crashes where the system does not give it as many as it was told."""
 
 
 def set_threads(settings: Settings) -> None:
@@ -30,25 +21,6 @@ def set_threads(settings: Settings) -> None:
         UsageError: OMP_NUM_THREADS is not a number from 1 to MAX_THREADS.
     """
     torch.set_num_threads(settings.threads or default_threads())
-
-
-def default_threads() -> int:
-    """Return OMP_NUM_THREADS where it is set, else the number of cores this process may use.
-
-    Raises:
-        UsageError: OMP_NUM_THREADS is not a number from 1 to MAX_THREADS.
-    """
-    text = os.environ.get("OMP_NUM_THREADS")
-    if text is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # OpenMP takes a list, one number for each nesting level; torch uses the first level only.
-    first = text.partition(",")[0].strip()
-    # Python refuses to read a number of very many digits.
-    if not first.isdecimal() or len(first) > 100 or not 1 <= int(first) <= MAX_THREADS:
-        raise UsageError(
-            f"OMP_NUM_THREADS must be a number from 1 to {MAX_THREADS}", got=repr(text[:100]), remedy="set it anew"
-        )
-    return int(first)
 
 
 def deciding_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,46 +45,3 @@ def execution_document(settings: Settings, facts: Mapping[str, Any], environment
         environment: of `environment.environment_name`.
     """
     return {**values_with_role(settings, "execution"), "environment": environment, **deciding_facts(facts)}
-
-
-class Stopwatch:
-    """Times the parts of a run, from its making on."""
-
-    def __init__(self) -> None:
-        self._started_at, self._last_s = datetime.now(UTC), time.perf_counter()
-        self._first_s, self._timings_s = self._last_s, dict[str, float]()
-
-    def lap(self, name: str) -> None:
-        """Note the seconds since the last lap under a name that ends in `_s`."""
-        now_s = time.perf_counter()
-        self._timings_s[name], self._last_s = round(now_s - self._last_s, 3), now_s
-
-    def metadata(self, *, resumed_from: Sequence[int]) -> dict[str, Any]:
-        """Return `observed/training_metadata.json`; the timings are those of this process alone.
-
-        Args:
-            resumed_from: steps after which a killed run went on.
-        """
-        return {
-            "started_at": self._started_at.isoformat(timespec="seconds"),
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "host": platform.node(),
-            "command": list(sys.orig_argv),
-            "timings_s": {**self._timings_s, "total_s": round(time.perf_counter() - self._first_s, 3)},
-            "peak_memory_bytes": peak_memory_bytes(),
-            "resumed_from": list(resumed_from),
-        }
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the most memory that this process has held; None where the system does not tell."""
-    # Linux's `getrusage` counts what the program that started this one held, too; its own figure begins anew.
-    if found := re.search(r"VmHWM:\s*(\d+) kB", read_text(ROOT / "proc/self/status") or ""):
-        return int(found[1]) * 1024
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, others kibibytes.
-    return peak if sys.platform == "darwin" else peak * 1024

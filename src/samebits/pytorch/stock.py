@@ -22,22 +22,23 @@ from samebits.models.inputs import Inputs, find_inputs
 from samebits.pytorch.adapter import adapter_config, arrays, attach_adapter, load_base, trained_parameters
 from samebits.pytorch.batches import n_target_tokens
 from samebits.pytorch.determinism import DeterministicConfig
-from samebits.pytorch.environment import environment_name
 from samebits.pytorch.evaluation import evaluate, summed_loss
-from samebits.pytorch.execution import Stopwatch, deciding_facts, execution_document, set_threads
+from samebits.pytorch.execution import deciding_facts, execution_document, set_threads
 from samebits.pytorch.facts import torch_facts
 from samebits.pytorch.finite import check_loss, check_tensors
 from samebits.pytorch.generation import continue_prompts
-from samebits.pytorch.progress import Progress
 from samebits.pytorch.quiet import quiet_libraries
-from samebits.pytorch.resumption import bring_back, check_target, finished_run
 from samebits.pytorch.seeds import seed_generators
-from samebits.pytorch.snapshots import TrainingState, snapshot
+from samebits.pytorch.snapshots import TrainingState, bring_back, snapshot
 from samebits.recipe.settings import Settings
 from samebits.record.checkpoint import keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
+from samebits.record.environment import environment_name
+from samebits.record.execution import Stopwatch
 from samebits.record.fingerprint import fingerprint
 from samebits.record.layout import RunFolder
+from samebits.record.progress import Progress
+from samebits.record.target import check_target, finished_run
 from samebits.record.trace import step_record, trace_bytes
 
 OPTIMIZER = "adamw_torch_fused"
@@ -109,7 +110,7 @@ def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, 
     write_observed(
         run,
         env=environment,
-        execution=execution_document(settings, facts, environment_name(settings, environment["container"])),
+        execution=execution_document(settings, facts, environment_name(settings.environment, environment["container"])),
         training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=state.resumed_from)},
     )
     golden_digest = write_golden(

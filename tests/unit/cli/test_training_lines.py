@@ -8,7 +8,7 @@ from rich.console import Console
 
 from samebits.cli import training_lines
 from samebits.cli.training_lines import Bar, Lines
-from samebits.pytorch.progress import Progress
+from samebits.record.progress import Progress
 
 
 def _tell(listener: Progress, n_steps: int) -> None:

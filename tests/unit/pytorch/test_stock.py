@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from samebits.canonical.safetensors_file import TensorFile, tensors_sha256
-from samebits.pytorch.progress import Silence
 from samebits.pytorch.stock import TrainingOutcome, train
 from samebits.recipe.reader import settings_from
 from samebits.record.layout import GOLDEN_FILES
 from samebits.record.manifest import check_summary
+from samebits.record.progress import Silence
 from samebits.record.trace import read_trace
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from samebits.errors import CheckpointError, StorageError, UsageError
-from samebits.pytorch.resumption import check_target
 from samebits.record.layout import RunFolder
+from samebits.record.target import check_target
 
 
 def test_a_new_or_empty_folder_may_be_written_to(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ CHECK = """
 import sys
 from pathlib import Path
 from samebits.errors import StorageError
-from samebits.pytorch.resumption import check_target
+from samebits.record.target import check_target
 from samebits.record.layout import RunFolder
 try:
     check_target(RunFolder(Path(sys.argv[1])), resume=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 from samebits.canonical.atomic import TEMPORARY_PREFIX, write_atomic
 from samebits.canonical.digests import sha256_bytes
 from samebits.errors import CheckpointError, RecordError, StorageError, UsageError
-from samebits.pytorch.snapshots import TrainingState, restore
-from samebits.record.checkpoint import latest_checkpoint, read_checkpoint
 from samebits.record.files import read_bytes, read_object
 from samebits.record.layout import SUMMARY_FILE, RunFolder
 from samebits.record.manifest import check_summary, read_summary
@@ -107,18 +104,3 @@ def finished_run(run: RunFolder, recipe_sha256: str) -> tuple[str, dict[str, Any
             remedy="name another folder for this recipe",
         )
     return read_summary(run).golden_digest, read_object(run.path, "golden/results.json")
-
-
-def bring_back(run: RunFolder, state: TrainingState, recipe_sha256: str, deciding: Mapping[str, Any]) -> str:
-    """Bring a new training to the newest checkpoint of a run, if there is one; return a sentence that says which.
-
-    Args:
-        deciding: what decides the bits beside the recipe, here.
-    Raises:
-        CheckpointError: the newest checkpoint is incomplete, damaged, of another recipe or of other kernels.
-    """
-    path = latest_checkpoint(run)
-    if path is None:
-        return "the run has no checkpoint yet: training starts from the beginning"
-    restore(state, read_checkpoint(path, recipe_sha256), deciding, str(path))
-    return f"training goes on after step {state.step}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from samebits.errors import UsageError
-from samebits.recipe.settings import Settings
 from samebits.record.fingerprint import container_facts
 from samebits.record.processor import ROOT
 
@@ -18,15 +17,16 @@ VARIABLE = "SAMEBITS_ENVIRONMENT"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def environment_name(settings: Settings, container: Mapping[str, Any]) -> str:
+def environment_name(setting: str | None, container: Mapping[str, Any]) -> str:
     """Return the name that was set, else `docker` or `container` where one was seen, else `native`.
 
     Args:
+        setting: of the recipe's `environment`; SAMEBITS_ENVIRONMENT where it is left out.
         container: that part of the fingerprint.
     Raises:
         UsageError: SAMEBITS_ENVIRONMENT is not a name.
     """
-    stated = settings.environment or os.environ.get(VARIABLE)
+    stated = setting or os.environ.get(VARIABLE)
     if stated:
         if not _NAME.fullmatch(stated):
             raise UsageError(f"{VARIABLE} must be 1 to 64 letters, digits, `.`, `_` or `-`", got=repr(stated))
@@ -36,13 +36,15 @@ def environment_name(settings: Settings, container: Mapping[str, Any]) -> str:
     return "docker" if any("docker" in evidence for evidence in container["evidence"]) else "container"
 
 
-def new_run_folder(settings: Settings) -> Path:
+def new_run_folder(setting: str | None) -> Path:
     """Return a run folder below artifacts/ that does not exist: the second in UTC, the environment, a count if needed.
 
+    Args:
+        setting: as for `environment_name`.
     Raises:
         UsageError: SAMEBITS_ENVIRONMENT is not a name.
     """
-    name = f"golden_run_{datetime.now(UTC):%Y%m%d_%H%M%S}_{environment_name(settings, container_facts(ROOT))}"
+    name = f"golden_run_{datetime.now(UTC):%Y%m%d_%H%M%S}_{environment_name(setting, container_facts(ROOT))}"
     path, count = Path("artifacts") / name, 1
     while path.exists() or path.is_symlink():
         count += 1

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from samebits.pytorch.progress import Progress, Silence
+from samebits.record.progress import Progress, Silence
 
 
 def test_silence_is_a_listener_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
