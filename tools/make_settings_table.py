@@ -42,7 +42,8 @@ def _row(name: str) -> str:
     field = Settings.model_fields[name]
     aliases = ", ".join(f"`{a.name}`{' (opposite)' if a.inverted else ''}" for a in kind_of(name).aliases)
     default = "" if field.default is None else f"`{json.dumps(field.default, ensure_ascii=False)}`"
-    return f"| `{name}` | {default} | {_values(field.annotation)} | {field.description} | {aliases} |"
+    only = " (recipe under `stock` alone)" if kind_of(name).stock_only else ""
+    return f"| `{name}` | {default} | {_values(field.annotation)} | {field.description}{only} | {aliases} |"
 
 
 def _values(annotation: object) -> str:

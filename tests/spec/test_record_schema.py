@@ -14,7 +14,7 @@ import pytest
 
 from samebits.canonical.digests import sha256_bytes
 from samebits.errors import RecordError
-from samebits.recipe.settings import Settings, names_with_role, values_with_role
+from samebits.recipe.settings import PORTABLE_F32, STOCK, Settings, names_with_role, values_with_role
 from samebits.record.checkpoint import MAX_STEP, write_checkpoint
 from samebits.record.documents import generation_record, recipe_digest, results_document, write_golden, write_observed
 from samebits.record.fingerprint import fingerprint
@@ -156,9 +156,14 @@ def test_the_settings_are_those_of_the_table() -> None:
         return [bare(child) for child in value] if isinstance(value, list) else value
 
     table = Settings.model_json_schema()["properties"]
-    names = sorted(names_with_role("recipe"))
-    assert SCHEMA["$defs"]["settings"]["properties"] == {name: bare(table[name]) for name in names}
-    assert SCHEMA["$defs"]["settings"]["required"] == names
+    under_stock, portable = (sorted(names_with_role("recipe", numerics)) for numerics in (STOCK, PORTABLE_F32))
+    stock_only = sorted(set(under_stock) - set(portable))
+    told = SCHEMA["$defs"]["settings"]
+    batch = {"total_train_batch_size": {"minimum": 1, "type": "integer"}}
+    assert told["properties"] == {name: bare(table[name]) for name in under_stock} | batch
+    assert told["required"] == portable
+    assert told["then"] == {"required": stock_only, "properties": dict.fromkeys(batch, False)}
+    assert told["else"] == {"required": list(batch), "properties": dict.fromkeys(stock_only, False)}
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from samebits.errors import DataError
 from samebits.numerics.philox import philox4x32
-from samebits.recipe.settings import Settings
+from samebits.recipe.settings import Settings, total_train_batch_size
 
 # Counter words 0 and 1 hold the block's index (low, high), word 2 the epoch, word 3 the purpose; the key is (seed, 0).
 # A purpose is four ASCII letters read as a big-endian number, so that no two uses of one seed share a block.
@@ -119,8 +119,7 @@ def plan_steps(n_samples: int, settings: Settings) -> StepPlans:
 
 def _batch_sizes(settings: Settings) -> tuple[int, int]:
     """Return the samples of a forward pass and of an optimizer step."""
-    micro = settings.per_device_train_batch_size
-    return micro, micro * settings.gradient_accumulation_steps
+    return settings.per_device_train_batch_size, total_train_batch_size(settings)
 
 
 def _n_held_out(n: int, val_size: float) -> int:

@@ -11,7 +11,8 @@ from samebits.data.tokenizer import Tokenizer, load_tokenizer
 from samebits.errors import ModelError, RecipeError
 from samebits.models.base import DEFAULT_TARGETS, Base, find_base
 from samebits.models.shapes import context_tokens
-from samebits.recipe.settings import Settings, values_with_role
+from samebits.numerics.ops import NUMERICS_VERSION
+from samebits.recipe.settings import STOCK, Settings, total_train_batch_size, values_with_role
 from samebits.record.layout import RECORD_VERSION
 
 
@@ -50,6 +51,7 @@ def find_inputs(settings: Settings) -> Inputs:
     recipe = {
         "record_version": RECORD_VERSION,
         "numerics": settings.numerics,
+        **({} if settings.numerics == STOCK else {"numerics_version": NUMERICS_VERSION}),
         "settings": _resolved(settings, base, data),
         "base": {
             **base.document,
@@ -64,6 +66,8 @@ def find_inputs(settings: Settings) -> Inputs:
 def _resolved(settings: Settings, base: Base, data: PreparedData) -> dict[str, Any]:
     """What was left out and what was found out are one recipe with what was stated."""
     values = values_with_role(settings, "recipe")
+    if settings.numerics != STOCK:
+        values["total_train_batch_size"] = total_train_batch_size(settings)
     return {
         **values,
         "lora_target_modules": values["lora_target_modules"] or list(DEFAULT_TARGETS[base.config["model_type"]]),

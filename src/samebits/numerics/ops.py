@@ -12,6 +12,9 @@ SIZE, POINTER, FLOAT, INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float, cty
 # What a symbol's argument can be.
 Argument = type[ctypes.c_int64] | type[ctypes.c_void_p] | type[ctypes.c_float] | type[ctypes.c_int32]
 
+NUMERICS_VERSION = 1
+"""Of the clauses in force (docs/spec/numerics.md, Policy); part of every portable recipe."""
+
 _STRIDED = (POINTER, SIZE, SIZE)
 
 

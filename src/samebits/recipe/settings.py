@@ -5,6 +5,9 @@ Names are those of TRL and PEFT. Each setting is one of:
 - recipe: it decides the bits, and stands in `recipe.json`;
 - execution: it says how the work was cut up, and stands in `observed/execution.json`;
 - location: where something lies on this machine; `recipe.json` holds the digest of what was found there.
+
+Some are recipe under stock kernels alone: there the split into forward passes decides the bits, on portable arithmetic
+only the number of samples of a whole optimizer step does (`total_train_batch_size`, which the recipe records).
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 Role = Literal["recipe", "execution", "location"]
+
+STOCK, PORTABLE_F32 = "stock", "portable-f32"
+"""The numerics profiles: PyTorch's own kernels, and the arithmetic of docs/spec/numerics.md."""
 
 EMBEDDED = "embedded"
 """The name of the model and of the dataset that come with the package."""
@@ -32,10 +38,19 @@ class Alias:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a setting decides, and the other names it answers to."""
+    """What a setting decides, and the other names it answers to; `stock_only`: recipe under stock, else execution."""
 
     role: Role
     aliases: tuple[Alias, ...] = ()
+    stock_only: bool = False
+
+    def role_under(self, numerics: str) -> Role:
+        """Return the role under a numerics profile."""
+        return "execution" if self.stock_only and numerics != STOCK else self.role
+
+
+def _stock_recipe(*aliases: str) -> Kind:
+    return Kind("recipe", tuple(map(Alias, aliases)), stock_only=True)
 
 
 def _recipe(*aliases: str, inverted: tuple[str, ...] = ()) -> Kind:
@@ -81,8 +96,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     # Arithmetic
-    numerics: Annotated[Literal["stock"], _recipe("numerics_profile")] = Field(
-        "stock", description="numerics profile; stock is PyTorch's own kernels: the same bits on one machine at best"
+    numerics: Annotated[Literal["portable-f32", "stock"], _recipe("numerics_profile")] = Field(
+        "stock",
+        description="`portable-f32`: specified arithmetic, the same bits on every machine; `stock`: PyTorch's own "
+        "kernels, the same bits on one machine at best",
     )
     seed: Annotated[Seed, _recipe("master_seed", "random_state", "random_seed")] = Field(
         42, description="seed of adapter initialisation and dropout"
@@ -98,8 +115,8 @@ class Settings(BaseModel):
     model_revision: Annotated[str | None, _location("revision", "base_model_revision")] = Field(
         None, description="the commit of a hub model: 40 hex digits, demanded"
     )
-    attn_implementation: Annotated[Literal["sdpa", "eager"], _recipe()] = Field(
-        "sdpa", description="attention of transformers; under stock the two differ in their bits"
+    attn_implementation: Annotated[Literal["sdpa", "eager"], _stock_recipe()] = Field(
+        "sdpa", description="attention of transformers: under stock the two differ in their bits, else it is not used"
     )
 
     # Data
@@ -149,13 +166,13 @@ class Settings(BaseModel):
     max_steps: Annotated[Count | None, _recipe("max_iters", "iters")] = Field(
         None, description="optimizer steps to stop after, whatever the epochs"
     )
-    per_device_train_batch_size: Annotated[Count, _recipe("micro_batch_size", "batch_size", "train_batch_size")] = (
-        Field(4, description="samples of one forward pass; under stock the split decides the bits")
-    )
-    gradient_accumulation_steps: Annotated[Count, _recipe("gradient_accumulation")] = Field(
+    per_device_train_batch_size: Annotated[
+        Count, _stock_recipe("micro_batch_size", "batch_size", "train_batch_size")
+    ] = Field(4, description="samples of one forward pass; under stock the split decides the bits")
+    gradient_accumulation_steps: Annotated[Count, _stock_recipe("gradient_accumulation")] = Field(
         1, description="forward passes of one optimizer step"
     )
-    per_device_eval_batch_size: Annotated[Count, _recipe("eval_batch_size")] = Field(
+    per_device_eval_batch_size: Annotated[Count, _stock_recipe("eval_batch_size")] = Field(
         4, description="samples of one forward pass in evaluation"
     )
     learning_rate: Annotated[Positive, _recipe("lr")] = Field(2e-4, description="peak learning rate")
@@ -188,6 +205,9 @@ class Settings(BaseModel):
     )
     threads: Annotated[Threads | None, _execution("n_threads", "num_threads")] = Field(
         None, description="threads of the arithmetic; OMP_NUM_THREADS, else the allowed cores; may exceed them"
+    )
+    memory_budget_mib: Annotated[Count, _execution()] = Field(
+        2048, description="MiB for the activations of one pass, beside the weights; what does not fit is computed again"
     )
     save_steps: Annotated[Count, _execution("checkpoint_interval")] = Field(
         10, description="optimizer steps between checkpoints"
@@ -227,12 +247,17 @@ def kind_of(name: str) -> Kind:
     return next(item for item in Settings.model_fields[name].metadata if isinstance(item, Kind))
 
 
-def names_with_role(role: Role) -> tuple[str, ...]:
-    """Return the settings of one role, in the table's order."""
-    return tuple(name for name in Settings.model_fields if kind_of(name).role == role)
+def names_with_role(role: Role, numerics: str = STOCK) -> tuple[str, ...]:
+    """Return the settings of one role under a numerics profile, in the table's order."""
+    return tuple(name for name in Settings.model_fields if kind_of(name).role_under(numerics) == role)
 
 
 def values_with_role(settings: Settings, role: Role) -> dict[str, Any]:
-    """Return names and values of one role, as JSON knows them."""
+    """Return names and values of one role under the settings' own profile, as JSON knows them."""
     values = settings.model_dump(mode="json")
-    return {name: values[name] for name in names_with_role(role)}
+    return {name: values[name] for name in names_with_role(role, settings.numerics)}
+
+
+def total_train_batch_size(settings: Settings) -> int:
+    """Return the samples of one optimizer step."""
+    return settings.per_device_train_batch_size * settings.gradient_accumulation_steps
