@@ -54,6 +54,9 @@ def _reduction(name: str, n_operands: int, domain: str) -> Op:
     return Op(name, "N-07", f"sb_{name}_f32", arguments, domain, None, f"reductions.{name}")
 
 
+_HEADS = (POINTER, SIZE, SIZE)
+_ATTENTION = (SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, FLOAT, *_HEADS, *_HEADS, *_HEADS, POINTER, SIZE, FLOAT)
+
 OPS = (
     Op(
         *("mm", "N-04", "sb_mm_f32", (SIZE, SIZE, SIZE, *_STRIDED, *_STRIDED, *_STRIDED, POINTER, INT, INT)),
@@ -81,4 +84,13 @@ OPS = (
     _elementwise("scale", "N-09", (POINTER, FLOAT, POINTER)),
     _elementwise("add_scaled", "N-02", (POINTER, POINTER, FLOAT, POINTER), None),
     _elementwise("fma", "N-02", (POINTER, POINTER, POINTER)),
+    Op(
+        *("attention", "N-16", "sb_attention_f32", (*_ATTENTION, *_HEADS, POINTER, INT)),
+        *(_PRODUCT_DOMAIN, None, "attention.attention"),
+    ),
+    Op(
+        *("attention_backward", "N-16", "sb_attention_backward_f32"),
+        (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
+        *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
+    ),
 )
