@@ -66,7 +66,17 @@ SB_INLINE f32v scaled(const Exponential& e) {
 #endif
 }
 
-SB_INLINE f32v exp(f32v x) { return scaled(exp_parts(at_least(at_most(x, EXP_HIGHEST), EXP_LOWEST))); }
+// fraction * 2^n where that is a normal number and so exact. The low bits of `shifted` are n's, its others shift out.
+SB_INLINE f32v scaled_normal(const Exponential& e) {
+  return from_bits(bits_of(e.fraction) + (bits_of(e.shifted) << 23));
+}
+
+SB_INLINE f32v exp(f32v x) {
+#if SB_WIDTH < 16
+  if (__builtin_expect(!any_lane(~(absolute(x) <= splat(87.0f))), 1)) return scaled_normal(exp_parts(x));
+#endif
+  return scaled(exp_parts(at_least(at_most(x, EXP_HIGHEST), EXP_LOWEST)));
+}
 
 // --- log ---
 
@@ -85,8 +95,11 @@ SB_INLINE f32v log_of_normal(f32v x, i32v added) {
 }
 
 SB_INLINE f32v log(f32v x) {
-  i32v special = (x < splat(LEAST_NORMAL)) | ~(x < splat(INFINITE));
-  if (__builtin_expect(!any_lane(special), 1)) return log_of_normal(x, i32v{});
+  // Below the least normal number, negative, infinite or NaN: all of them in one signed comparison.
+  constexpr int32_t TO_LEAST = (int32_t)0x7f800000u, PAST_GREATEST = (int32_t)0xff000000u;
+  if (__builtin_expect(!any_lane((i32v)((u32v)bits_of(x) + TO_LEAST) >= PAST_GREATEST), 1)) {
+    return log_of_normal(x, i32v{});
+  }
   i32v small = x < splat(LEAST_NORMAL);
   f32v result = log_of_normal(select(small, x * splat(0x1p24f), x), small & -24);
   result = select(x < splat(INFINITE), result, x);
