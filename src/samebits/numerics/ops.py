@@ -99,5 +99,24 @@ OPS = (
         *("attention_backward", "N-16", "sb_attention_backward_f32"),
         (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
         *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
+        *("random_words", "N-10", "sb_random_words", (SIZE, POINTER, SIZE, POINTER, INT)),
+        *("elements of a stream", 0.0, "random.words"),
+    ),
+    Op(
+        *("dropout", "N-21", "sb_dropout_f32"),
+        (SIZE, SIZE, POINTER, SIZE, POINTER, SIZE, SIZE, FLOAT, POINTER, SIZE, INT),
+        *(_ROUNDED_DOMAIN, 0.5, "dropout.dropout"),
+    ),
+    Op(
+        *("kaiming_uniform", "N-22", "sb_uniform_f32", (SIZE, POINTER, SIZE, FLOAT, POINTER, INT)),
+        *("elements of a stream", None, "initialisation.kaiming_uniform"),
+    ),
+    Op(
+        *("gradient_norm", "N-13", "sb_gradient_norm_f32", (SIZE, POINTER, POINTER, FLOAT, POINTER, POINTER, INT)),
+        *(_PRODUCT_DOMAIN, None, "optimizer.gradient_norm"),
+    ),
+    Op(
+        *("adamw", "N-13", "sb_adamw_f32", (SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, INT)),
+        *("all float32 whose results are not NaN", None, "optimizer.adamw"),
     ),
 )
