@@ -52,10 +52,18 @@ def _elementwise(name: str, clause: str, arguments: tuple[Argument, ...], error_
     return Op(name, clause, f"sb_{name}_f32", all_arguments, _ROUNDED_DOMAIN, error_ulp, f"elementwise.{name}")
 
 
+def _function(name: str, error_ulp: float) -> Op:
+    arguments = (SIZE, POINTER, POINTER, INT)
+    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, error_ulp, f"functions.{name}")
+
+
 def _reduction(name: str, n_operands: int, domain: str) -> Op:
     arguments = (SIZE, SIZE, *(POINTER, SIZE) * n_operands, POINTER, INT)
     return Op(name, "N-07", f"sb_{name}_f32", arguments, domain, None, f"reductions.{name}")
 
+
+_HEADS = (POINTER, SIZE, SIZE)
+_ATTENTION = (SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, FLOAT, *_HEADS, *_HEADS, *_HEADS, POINTER, SIZE, FLOAT)
 
 OPS = (
     Op(
@@ -76,6 +84,8 @@ OPS = (
     _reduction("sum", 1, _PRODUCT_DOMAIN),
     _reduction("amax", 1, "all float32 but NaN"),
     _reduction("dot", 2, _PRODUCT_DOMAIN),
+    _function("exp", 1.0),
+    _function("log", 1.0),
     _elementwise("add", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("sub", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("mul", "N-09", (POINTER, POINTER, POINTER)),
@@ -84,4 +94,32 @@ OPS = (
     _elementwise("scale", "N-09", (POINTER, FLOAT, POINTER)),
     _elementwise("add_scaled", "N-02", (POINTER, POINTER, FLOAT, POINTER), None),
     _elementwise("fma", "N-02", (POINTER, POINTER, POINTER)),
+    Op(
+        *("attention", "N-16", "sb_attention_f32", (*_ATTENTION, *_HEADS, POINTER, INT)),
+        *(_PRODUCT_DOMAIN, None, "attention.attention"),
+    ),
+    Op(
+        *("attention_backward", "N-16", "sb_attention_backward_f32"),
+        (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
+        *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
+        *("random_words", "N-10", "sb_random_words", (SIZE, POINTER, SIZE, POINTER, INT)),
+        *("elements of a stream", 0.0, "random.words"),
+    ),
+    Op(
+        *("dropout", "N-21", "sb_dropout_f32"),
+        (SIZE, SIZE, POINTER, SIZE, POINTER, SIZE, SIZE, FLOAT, POINTER, SIZE, INT),
+        *(_ROUNDED_DOMAIN, 0.5, "dropout.dropout"),
+    ),
+    Op(
+        *("kaiming_uniform", "N-22", "sb_uniform_f32", (SIZE, POINTER, SIZE, FLOAT, POINTER, INT)),
+        *("elements of a stream", None, "initialisation.kaiming_uniform"),
+    ),
+    Op(
+        *("gradient_norm", "N-13", "sb_gradient_norm_f32", (SIZE, POINTER, POINTER, FLOAT, POINTER, POINTER, INT)),
+        *(_PRODUCT_DOMAIN, None, "optimizer.gradient_norm"),
+    ),
+    Op(
+        *("adamw", "N-13", "sb_adamw_f32", (SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, INT)),
+        *("all float32 whose results are not NaN", None, "optimizer.adamw"),
+    ),
 )
