@@ -54,6 +54,12 @@ def _reduction(name: str, n_operands: int, domain: str) -> Op:
     return Op(name, "N-07", f"sb_{name}_f32", arguments, domain, None, f"reductions.{name}")
 
 
+def _norm(name: str, operands: int, *, is_forward: bool, outputs: tuple[Argument, ...]) -> Op:
+    matrices = (POINTER, SIZE) if is_forward else (POINTER, SIZE) * 2
+    arguments = (SIZE, SIZE, *matrices, *(POINTER,) * operands, *outputs, INT)
+    return Op(name, "N-18", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"norms.{name}")
+
+
 OPS = (
     Op(
         *("mm", "N-04", "sb_mm_f32", (SIZE, SIZE, SIZE, *_STRIDED, *_STRIDED, *_STRIDED, POINTER, INT, INT)),
@@ -81,4 +87,10 @@ OPS = (
     _elementwise("scale", "N-09", (POINTER, FLOAT, POINTER)),
     _elementwise("add_scaled", "N-02", (POINTER, POINTER, FLOAT, POINTER), None),
     _elementwise("fma", "N-02", (POINTER, POINTER, POINTER)),
+    _norm("layer_norm", 2, is_forward=True, outputs=(FLOAT, POINTER, SIZE, POINTER, POINTER)),
+    _norm("layer_norm_backward", 3, is_forward=False, outputs=(POINTER, SIZE, INT)),
+    _norm("layer_norm_backward_weight", 2, is_forward=False, outputs=(POINTER, POINTER, INT)),
+    _norm("rms_norm", 1, is_forward=True, outputs=(FLOAT, POINTER, SIZE, POINTER)),
+    _norm("rms_norm_backward", 2, is_forward=False, outputs=(POINTER, SIZE, INT)),
+    _norm("rms_norm_backward_weight", 1, is_forward=False, outputs=(POINTER, INT)),
 )
