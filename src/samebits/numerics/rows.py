@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ctypes import c_float
 
 import numpy as np
 
@@ -101,7 +102,5 @@ def output_vector(
 
 def check_scalar(name: str, value: float, *, where: str) -> None:
     """Refuse a number that is no float32 value: rounding it belongs to the caller, who can say how."""
-    with np.errstate(over="ignore"):
-        same = float(np.float32(value)) == value
-    if not same:
+    if c_float(value).value != value:
         raise NumericsError(f"`{name}` must be a float32 value", got=float(value).hex(), where=where)

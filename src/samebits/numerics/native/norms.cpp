@@ -27,7 +27,8 @@ struct Forward {
   float *means, *rstds;
 
   void row(int64_t r) const {
-    const float* from = x[r];
+    const float *from = x[r], *next = x[r + 1 < rows ? r + 1 : r];
+    float* to = out[r];
     f32v mean{};
     if (CENTERED) {
       means[r] = fold_lanes(n, EMPTY_SUM, [=](f32v lanes, Elements e) { return lanes + e.load(from); }, Add()) / (float)n;
@@ -36,13 +37,13 @@ struct Forward {
     const float squares = fold_lanes(
         n, EMPTY_SUM,
         [=](f32v lanes, Elements e) {
+          ask_for(next, e);
           const f32v d = CENTERED ? e.load(from) - mean : e.load(from);
           return fma(d, d, lanes);
         },
         Add());
     rstds[r] = inverse_root(squares / (float)n, eps);
     const f32v rstd = splat(rstds[r]);
-    float* to = out[r];
     const float *w = weight, *b = bias;
     const auto h = [=](Elements e) { return normalized<CENTERED>(e.load(from), mean, rstd); };
     if (w && b) each_vector(n, [=](Elements e) { e.store(to, fma(h(e), e.load(w), e.load(b))); });
@@ -69,7 +70,8 @@ struct Backward {
 
   template <bool WEIGHTED, bool ONTO>
   __attribute__((always_inline)) void row_of(int64_t r) const {
-    const float *from = x[r], *d = dy[r], *w = weight;
+    const int64_t next = r + 1 < rows ? r + 1 : r;
+    const float *from = x[r], *d = dy[r], *w = weight, *next_from = x[next], *next_d = dy[next];
     float* to = dx[r];
     const f32v mean = CENTERED ? splat(means[r]) : f32v{}, rstd = splat(rstds[r]);
     const auto g = [=](Elements e) { return WEIGHTED ? e.load(d) * e.load(w) : e.load(d); };
@@ -83,6 +85,8 @@ struct Backward {
     const f32v along = splat(sums[0] / (float)n);
     const f32v mean_gradient = CENTERED ? splat(sums[CENTERED] / (float)n) : f32v{};
     each_vector(n, [=](Elements e) {
+      ask_for(next_from, e);
+      ask_for(next_d, e);
       const f32v rest = CENTERED ? g(e) - mean_gradient : g(e);
       const f32v result = rstd * fma(-h(e), along, rest);
       e.store(to, ONTO ? e.load(to) + result : result);
