@@ -78,7 +78,7 @@ def rms_norm_cases() -> Iterator[Case]:
         )
         for name, operation, wanted in (
             ("rms_norm_backward", lambda a, w: norms.rms_norm_backward(*a, w), "x"),
-            ("rms_norm_backward_weight", lambda a, w: norms.rms_norm_backward_weight(*a), "w"),
+            ("rms_norm_backward_weight", lambda a, _: norms.rms_norm_backward_weight(*a), "w"),
         ):
             tx.requires_grad_(wanted == "x")
             tw.requires_grad_(wanted == "w")
@@ -91,9 +91,7 @@ def rms_norm_cases() -> Iterator[Case]:
                 lambda ty=ty, leaf=tx if wanted == "x" else tw, tdy=tdy: torch.autograd.grad(
                     ty, leaf, tdy, retain_graph=True
                 ),
-                same_as_baseline(
-                    operation(arguments, weight), lambda f=operation, a=arguments, w=weight: f(a, w)
-                ),
+                same_as_baseline(operation(arguments, weight), lambda f=operation, a=arguments, w=weight: f(a, w)),
             )
 
 

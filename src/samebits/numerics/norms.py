@@ -1,8 +1,8 @@
 """Layer norm and RMS norm (N-18) over the rows of a matrix, forward and backward.
 
 The forward functions give back, beside their output, what the backward ones read: the rows' means and inverse
-deviations. Gradients of weight and bias are sums over rows and stand apart from the gradient of the input, which a frozen
-norm alone needs.
+deviations. Gradients of weight and bias are sums over rows and stand apart from the gradient of the input, the only one
+that a frozen norm needs.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def layer_norm_backward(
     Raises:
         NumericsError: dtype, shape or strides do not fit, or `out` overlaps an operand.
     """
-    return _backward(
-        "layer_norm_backward", dy, x, {"mean": mean, "rstd": rstd}, weight, out=out, accumulate=accumulate
-    )
+    return _backward("layer_norm_backward", dy, x, {"mean": mean, "rstd": rstd}, weight, out=out, accumulate=accumulate)
 
 
 def layer_norm_backward_weight(
@@ -175,9 +173,7 @@ def rms_norm_backward(
     return _backward("rms_norm_backward", dy, x, {"rstd": rstd}, weight, out=out, accumulate=accumulate)
 
 
-def rms_norm_backward_weight(
-    dy: F32, x: F32, rstd: F32, *, out: F32 | None = None, accumulate: bool = False
-) -> F32:
+def rms_norm_backward_weight(dy: F32, x: F32, rstd: F32, *, out: F32 | None = None, accumulate: bool = False) -> F32:
     """Return the gradient of `rms_norm`'s weight: a sum over the rows given.
 
     Bits: N-18 (per column one chain over ascending rows).
@@ -221,9 +217,7 @@ def _backward(
         accumulate=accumulate,
         where=where,
     )
-    library.loaded().call(
-        f"sb_{name}_f32", *(rows, n, *operands, address, stride, accumulate, library.threads())
-    )
+    library.loaded().call(f"sb_{name}_f32", *(rows, n, *operands, address, stride, accumulate, library.threads()))
     return out
 
 
