@@ -49,6 +49,11 @@ def _elementwise(name: str, clause: str, arguments: tuple[Argument, ...], error_
     return Op(name, clause, f"sb_{name}_f32", all_arguments, _ROUNDED_DOMAIN, error_ulp, f"elementwise.{name}")
 
 
+def _function(name: str, error_ulp: float) -> Op:
+    arguments = (SIZE, POINTER, POINTER, INT)
+    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, error_ulp, f"functions.{name}")
+
+
 def _reduction(name: str, n_operands: int, domain: str) -> Op:
     arguments = (SIZE, SIZE, *(POINTER, SIZE) * n_operands, POINTER, INT)
     return Op(name, "N-07", f"sb_{name}_f32", arguments, domain, None, f"reductions.{name}")
@@ -79,6 +84,8 @@ OPS = (
     _reduction("sum", 1, _PRODUCT_DOMAIN),
     _reduction("amax", 1, "all float32 but NaN"),
     _reduction("dot", 2, _PRODUCT_DOMAIN),
+    _function("exp", 1.0),
+    _function("log", 1.0),
     _elementwise("add", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("sub", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("mul", "N-09", (POINTER, POINTER, POINTER)),
