@@ -64,6 +64,11 @@ def _reduction(name: str, n_operands: int, domain: str) -> Op:
 
 _HEADS = (POINTER, SIZE, SIZE)
 _ATTENTION = (SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, FLOAT, *_HEADS, *_HEADS, *_HEADS, POINTER, SIZE, FLOAT)
+def _norm(name: str, operands: int, *, is_forward: bool, outputs: tuple[Argument, ...]) -> Op:
+    matrices = (POINTER, SIZE) if is_forward else (POINTER, SIZE) * 2
+    arguments = (SIZE, SIZE, *matrices, *(POINTER,) * operands, *outputs, INT)
+    return Op(name, "N-18", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"norms.{name}")
+
 
 OPS = (
     Op(
@@ -122,4 +127,10 @@ OPS = (
         *("adamw", "N-13", "sb_adamw_f32", (SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, INT)),
         *("all float32 whose results are not NaN", None, "optimizer.adamw"),
     ),
+    _norm("layer_norm", 2, is_forward=True, outputs=(FLOAT, POINTER, SIZE, POINTER, POINTER)),
+    _norm("layer_norm_backward", 3, is_forward=False, outputs=(POINTER, SIZE, INT)),
+    _norm("layer_norm_backward_weight", 2, is_forward=False, outputs=(POINTER, POINTER, INT)),
+    _norm("rms_norm", 1, is_forward=True, outputs=(FLOAT, POINTER, SIZE, POINTER)),
+    _norm("rms_norm_backward", 2, is_forward=False, outputs=(POINTER, SIZE, INT)),
+    _norm("rms_norm_backward_weight", 1, is_forward=False, outputs=(POINTER, INT)),
 )
