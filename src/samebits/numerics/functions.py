@@ -21,6 +21,16 @@ def log(x: F32, *, out: F32 | None = None) -> F32:
     return _apply("log", x, out)
 
 
+def sin(x: F32, *, out: F32 | None = None) -> F32:
+    """Return the sine of x radians (N-08)."""
+    return _apply("sin", x, out)
+
+
+def cos(x: F32, *, out: F32 | None = None) -> F32:
+    """Return the cosine of x radians (N-08)."""
+    return _apply("cos", x, out)
+
+
 def _apply(name: str, x: F32, out: F32 | None) -> F32:
     check_f32("x", x, n_dims=None, where=f"{name}, N-08")
     if out is None:

@@ -91,6 +91,8 @@ OPS = (
     _reduction("dot", 2, _PRODUCT_DOMAIN),
     _function("exp", 1.0),
     _function("log", 1.0),
+    _function("sin", 1.0),
+    _function("cos", 1.0),
     _elementwise("add", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("sub", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("mul", "N-09", (POINTER, POINTER, POINTER)),

@@ -1,7 +1,6 @@
 // Clause N-08, element by element. `out` may be one of the operands.
-#include "functions.hpp"
-
 #include "pointwise.hpp"
+#include "trigonometric.hpp"
 
 namespace sb {
 namespace {
@@ -15,6 +14,13 @@ void log_range(const Pointwise& job, int64_t start, int64_t end) {
   each(job, start, end, [](f32v x, f32v, f32v) { return log(x); });
 }
 
+void sin_range(const Pointwise& job, int64_t start, int64_t end) {
+  each(job, start, end, [](f32v x, f32v, f32v) { return sin(x); });
+}
+void cos_range(const Pointwise& job, int64_t start, int64_t end) {
+  each(job, start, end, [](f32v x, f32v, f32v) { return cos(x); });
+}
+
 }  // namespace
 }  // namespace sb
 
@@ -24,3 +30,5 @@ void log_range(const Pointwise& job, int64_t start, int64_t end) {
   }
 SB_UNARY(exp)
 SB_UNARY(log)
+SB_UNARY(sin)
+SB_UNARY(cos)
