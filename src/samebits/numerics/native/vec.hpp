@@ -8,7 +8,12 @@
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
+#if defined(__AMX_BF16__)
+#define SB_ISA "amx"
+#define SB_AMX 1
+#else
 #define SB_ISA "avx512"
+#endif
 #define SB_WIDTH 16
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
