@@ -4,28 +4,35 @@ Source: Touvron et al., "LLaMA: Open and Efficient Foundation Language Models", 
 Yang et al., "Qwen2 Technical Report", 2024 (biases on q, k, v) and "Qwen3 Technical Report", 2025 (norms on q and k);
 names are transformers'.
 
-Shapes: T rows of all samples of a pack, C wide, H heads and G key heads of D, V tokens.
+Shapes: T rows of all samples of a pack, C wide, H heads and G key heads of D.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from samebits.models.attention import AttentionKept, AttentionShape, attend, attend_backward
-from samebits.models.linear import Linear, LinearInput
-from samebits.models.lora import LinearShape, Parameters
+import numpy as np
+
+from samebits.models.attention import AttentionKept, AttentionShape, KeyValues, attend, attend_backward, inverse_root
+from samebits.models.decoder import Block, Decoder, Head, Norm
+from samebits.models.linear import Gradients, Linear, LinearInput, LowRank
+from samebits.models.llama_config import check_config, head_sizes, rope_scaling, rope_theta, window_of
+from samebits.models.lora import LinearShape
 from samebits.models.noise import Noise
 from samebits.models.pack import Pack
-from samebits.numerics import elementwise, functions, norms, rotary
+from samebits.models.weights import Weights
+from samebits.numerics import elementwise, functions, norms, products, rotary
 from samebits.numerics.arrays import F32
+from samebits.numerics.embedding import embedding
+from samebits.numerics.host_scalars import decimal_of, nearest_f32
 
 HEAD = "lm_head"
 
 
 def linear_shapes(config: Mapping[str, Any]) -> dict[str, LinearShape]:
-    """Return the linear layers in the model's order."""
+    """Return the linear layers in the model's order, the head last."""
     width, inner = config["hidden_size"], config["intermediate_size"]
     heads, key_heads, head_width = head_sizes(config)
     shapes = {}
@@ -41,53 +48,48 @@ def linear_shapes(config: Mapping[str, Any]) -> dict[str, LinearShape]:
     return shapes | {HEAD: LinearShape(width, config["vocab_size"])}
 
 
-def head_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Return heads, key heads, and the width of each."""
-    heads = config["num_attention_heads"]
-    return heads, config.get("num_key_value_heads") or heads, config.get("head_dim") or config["hidden_size"] // heads
-
-
 @dataclass(frozen=True)
-class RMSNorm:
-    """A frozen RMS norm."""
+class RMSNorm(Norm[F32]):
+    """A frozen RMS norm; its statistics are the rows' inverse root mean squares."""
 
     weight: F32
     eps: float
 
     def forward(self, x: F32) -> tuple[F32, F32]:
-        """Return the normed rows, and their inverse root mean squares."""
+        """Return the normed rows and their statistics."""
         return norms.rms_norm(x, self.weight, eps=self.eps)
 
-    def backward(self, dy: F32, x: F32, kept: F32, *, out: F32 | None = None, accumulate: bool = False) -> F32:
-        """Return the gradient of x, or add it to `out`."""
-        return norms.rms_norm_backward(dy, x, kept, self.weight, out=out, accumulate=accumulate)
+    def backward(self, dy: F32, x: F32, statistics: F32, *, onto: F32 | None = None) -> F32:
+        """Return the gradient of x, added to `onto` where it is given."""
+        return norms.rms_norm_backward(dy, x, statistics, self.weight, out=onto, accumulate=onto is not None)
+
+    def forward_heads(self, x: F32) -> tuple[F32, F32]:
+        """Norm each head of [T, H, D] by itself, as Qwen3 does."""
+        y, statistics = self.forward(x.reshape(-1, x.shape[-1]))
+        return y.reshape(x.shape), statistics
+
+    def backward_heads(self, dy: F32, x: F32, statistics: F32) -> F32:
+        """Return the gradient of [T, H, D]."""
+        rows = (array.reshape(-1, x.shape[-1]) for array in (dy, x))
+        return self.backward(*rows, statistics).reshape(x.shape)
 
 
 @dataclass(frozen=True)
-class HeadNorm:
-    """Qwen3's norm of each head's D numbers, of queries or keys."""
+class HeadsKept:
+    """What the way from a projection to its rotated heads keeps: the projection's heads and the norm's statistics."""
 
-    norm: RMSNorm
-
-    def forward(self, x: F32) -> tuple[F32, tuple[F32, F32]]:
-        """Return the normed heads [T, H, D], and what `backward` needs."""
-        rows = x.reshape(-1, x.shape[-1])
-        y, rrms = self.norm.forward(rows)
-        return y.reshape(x.shape), (rows, rrms)
-
-    def backward(self, dy: F32, kept: tuple[F32, F32]) -> F32:
-        """Return the gradient of x, in dy's place."""
-        rows = dy.reshape(-1, dy.shape[-1])
-        return self.norm.backward(rows, *kept, out=rows).reshape(dy.shape)
+    x: F32
+    statistics: F32 | None
 
 
 @dataclass(frozen=True)
-class BlockKept:
-    """What a block keeps: each linear layer's input, the norms' statistics, attention, and the MLP's two halves."""
+class Kept:
+    """What a block keeps: inputs of layers with an adapter, the norms' statistics, attention, the MLP's two halves."""
 
     norm_1: F32
-    qkv: tuple[LinearInput | None, LinearInput | None, LinearInput | None]
-    head_norms: tuple[tuple[F32, F32] | None, tuple[F32, F32] | None]
+    qkv: tuple[LinearInput | None, ...]
+    q: HeadsKept
+    k: HeadsKept
     attention: AttentionKept
     o_proj: LinearInput | None
     middle: F32
@@ -98,7 +100,7 @@ class BlockKept:
     down_proj: LinearInput | None
 
 
-class Block:
+class LlamaBlock(Block[Kept]):
     """x + attention(norm(x)), then x + down(silu(gate(n)) * up(n)) with n = norm(x)."""
 
     def __init__(
@@ -107,60 +109,141 @@ class Block:
         layers: Mapping[str, Linear],
         norms_by_name: Mapping[str, RMSNorm],
         attention: AttentionShape,
+        head_width: int,
         tables: rotary.Tables,
     ) -> None:
-        self.name, self.attention, self.tables = name, attention, tables
-        self.norm_1, self.norm_2 = (
-            norms_by_name[f"{name}.{part}"] for part in ("input_layernorm", "post_attention_layernorm")
-        )
-        self.head_norms = tuple(
-            HeadNorm(found) if (found := norms_by_name.get(f"{name}.self_attn.{part}")) else None
-            for part in ("q_norm", "k_norm")
-        )
-        self.qkv = tuple(layers[f"{name}.self_attn.{part}"] for part in ("q_proj", "k_proj", "v_proj"))
+        self.attention, self.head_width, self.tables = attention, head_width, tables
+        self.norm_1 = norms_by_name[f"{name}.input_layernorm"]
+        self.norm_2 = norms_by_name[f"{name}.post_attention_layernorm"]
+        self.q_norm, self.k_norm = (norms_by_name.get(f"{name}.self_attn.{part}_norm") for part in ("q", "k"))
+        self.qkv = tuple(layers[f"{name}.self_attn.{part}_proj"] for part in ("q", "k", "v"))
         self.o_proj = layers[f"{name}.self_attn.o_proj"]
         self.gate, self.up, self.down = (layers[f"{name}.mlp.{part}_proj"] for part in ("gate", "up", "down"))
 
-    def forward(self, x: F32, pack: Pack, noise: Noise) -> tuple[F32, BlockKept]:
-        """Return the block's output [T, C], and what `backward` needs."""
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """The block's linear layers."""
+        return *self.qkv, self.o_proj, self.gate, self.up, self.down
+
+    def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
+        """Return the block's output [T, C], and what `backward` reads."""
         segments = pack.segments
         normed, norm_1 = self.norm_1.forward(x)
-        (q, q_kept), (k, k_kept), (v, v_kept) = (layer.forward(normed, segments, noise) for layer in self.qkv)
-        heads, head_norms = self._heads(q, k, v, pack)
-        attention = attend(self.attention, *heads, pack, noise)
+        (q_rows, *_), (k_rows, *_), (v_rows, *_) = made = [
+            layer.forward(normed, segments, noise) for layer in self.qkv
+        ]
+        q, q_kept = self._rotated(q_rows, self.q_norm, pack)
+        k, k_kept = self._rotated(k_rows, self.k_norm, pack)
+        attention = attend(self.attention, q, k, self._heads(v_rows), segments, noise, cache)
         branch, o_proj = self.o_proj.forward(attention.rows, segments, noise)
         middle = elementwise.add(x, branch, out=branch)
 
         normed, norm_2 = self.norm_2.forward(middle)
         gate, gate_kept = self.gate.forward(normed, segments, noise)
         up, up_kept = self.up.forward(normed, segments, noise)
-        inner = elementwise.mul(functions.silu(gate), up)
+        inner = functions.silu(gate)
+        elementwise.mul(inner, up, out=inner)
         branch, down_proj = self.down.forward(inner, segments, noise)
         out = elementwise.add(middle, branch, out=branch)
-        return out, BlockKept(
-            *(norm_1, (q_kept, k_kept, v_kept), head_norms, attention, o_proj),
+        linear_inputs = tuple(kept for _, kept in made)
+        return out, Kept(
+            *(norm_1, linear_inputs, q_kept, k_kept, attention, o_proj),
             *(middle, norm_2, gate, up, (gate_kept, up_kept), down_proj),
         )
 
     def backward(
-        self, dy: F32, x: F32, kept: BlockKept, pack: Pack, noise: Noise, gradients: Sequence[Parameters]
+        self, dy: F32, x: F32, kept: Kept, pack: Pack, noise: Noise, gradients: Gradients, *, needs_dx: bool
     ) -> F32:
-        """Return the gradient of x in dy's place, and write the adapters' gradients."""
+        """Return the gradient of x, in dy's place, and write the adapters' gradients; x's only where it is needed."""
         segments = pack.segments
         d_inner = self.down.backward(dy, kept.down_proj, segments, noise, gradients)
-        d_up = elementwise.mul(d_inner, functions.silu(kept.gate))
+        d_up = functions.silu(kept.gate)
+        elementwise.mul(d_inner, d_up, out=d_up)
         d_gate = elementwise.mul(d_inner, kept.up, out=d_inner)
         functions.silu_backward(d_gate, kept.gate, out=d_gate)
         d_normed = self.gate.backward(d_gate, kept.gate_up[0], segments, noise, gradients)
-        self.up.backward(d_up, kept.gate_up[1], segments, noise, gradients, out=d_normed, accumulate=True)
-        self.norm_2.backward(d_normed, kept.middle, kept.norm_2, out=dy, accumulate=True)
+        self.up.backward(d_up, kept.gate_up[1], segments, noise, gradients, onto=d_normed)
+        self.norm_2.backward(d_normed, kept.middle, kept.norm_2, onto=dy)
 
-        d_attention = self.o_proj.backward(dy, kept.o_proj, segments, noise, gradients)
-        d_heads = attend_backward(self.attention, d_attention, kept.attention, pack, noise)
-        d_qkv = self._heads_backward(*d_heads, kept, pack)
-        d_normed = None
+        d_rows = self.o_proj.backward(dy, kept.o_proj, segments, noise, gradients)
+        d_qkv = self._attention_backward(d_rows, kept, pack, noise)
+        onto = None
         for layer, d_part, part_kept in zip(self.qkv, d_qkv, kept.qkv, strict=True):
-            d_normed = layer.backward(
-                d_part, part_kept, segments, noise, gradients, out=d_normed, accumulate=d_normed is not None
+            if needs_dx:
+                onto = layer.backward(d_part, part_kept, segments, noise, gradients, onto=onto)
+            elif part_kept is not None:
+                layer.adapter_backward(d_part, part_kept, segments, noise, gradients)
+        return dy if onto is None else self.norm_1.backward(onto, x, kept.norm_1, onto=dy)
+
+    def _heads(self, rows: F32) -> F32:
+        return rows.reshape(len(rows), -1, self.head_width)
+
+    def _rotated(self, rows: F32, norm: RMSNorm | None, pack: Pack) -> tuple[F32, HeadsKept]:
+        """Return the heads of a projection, normed where the family does so, and turned by their positions."""
+        heads = self._heads(rows)
+        if norm is None:
+            return rotary.rotate(heads, self.tables, pack.positions, out=heads), HeadsKept(heads, None)
+        normed, statistics = norm.forward_heads(heads)
+        return rotary.rotate(normed, self.tables, pack.positions, out=normed), HeadsKept(heads, statistics)
+
+    def _attention_backward(self, d_rows: F32, kept: Kept, pack: Pack, noise: Noise) -> tuple[F32, F32, F32]:
+        """Return the gradients of the three projections, as rows."""
+        attention = kept.attention
+        d_heads = tuple(np.empty(array.shape, dtype=np.float32) for array in (attention.q, attention.k, attention.v))
+        dq, dk, dv = d_heads
+        attend_backward(self.attention, d_rows, attention, (dq, dk, dv), pack.segments, noise)
+        for d_part in (dq, dk):
+            rotary.rotate_backward(d_part, self.tables, pack.positions, out=d_part)
+        if self.q_norm is not None and self.k_norm is not None:
+            dq = self.q_norm.backward_heads(dq, kept.q.x, _statistics(kept.q))
+            dk = self.k_norm.backward_heads(dk, kept.k.x, _statistics(kept.k))
+        q_rows, k_rows, v_rows = (d_part.reshape(len(d_part), -1) for d_part in (dq, dk, dv))
+        return q_rows, k_rows, v_rows
+
+
+def _statistics(kept: HeadsKept) -> F32:
+    assert kept.statistics is not None
+    return kept.statistics
+
+
+class Llama(Decoder):
+    """An embedding of tokens, blocks, a last norm, and a head that is the embedding or its own."""
+
+    def __init__(self, config: Mapping[str, Any], weights: Weights, adapters: Mapping[str, LowRank]) -> None:
+        check_config(config)
+        heads, key_heads, head_width = head_sizes(config)
+        n_positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
+        eps = nearest_f32(decimal_of(config.get("rms_norm_eps", 1e-6)))
+        tables = rotary.rotary_tables(n_positions, head_width, theta=rope_theta(config), scaling=rope_scaling(config))
+        self.tokens = weights.read("model.embed_tokens.weight")
+        layers = {}
+        for name in linear_shapes(config):
+            if name != HEAD:
+                packed = products.pack(weights.read(f"{name}.weight"), layout="nk")
+                bias = weights.read(f"{name}.bias") if f"{name}.bias" in weights else None
+                layers[name] = Linear(packed, bias, adapters.get(name))
+        blocks = []
+        for number in range(n_layers):
+            name = f"model.layers.{number}"
+            attention = AttentionShape(
+                number, inverse_root(head_width), window_of(config, number), config.get("attention_dropout", 0.0)
             )
-        return self.norm_1.backward(d_normed, x, kept.norm_1, out=dy, accumulate=True)
+            found = {
+                norm: RMSNorm(weights.read(f"{norm}.weight"), eps)
+                for part in ("input_layernorm", "post_attention_layernorm", "self_attn.q_norm", "self_attn.k_norm")
+                if f"{(norm := f'{name}.{part}')}.weight" in weights
+            }
+            blocks.append(LlamaBlock(name, layers, found, attention, head_width, tables))
+        is_tied = config.get("tie_word_embeddings", False)
+        head = self.tokens if is_tied else weights.read(f"{HEAD}.weight")
+        super().__init__(
+            blocks,
+            RMSNorm(weights.read("model.norm.weight"), eps),
+            Head(products.pack(head, layout="nk")),
+            n_positions=n_positions,
+            key_shape=(key_heads, head_width),
+        )
+
+    def embed(self, pack: Pack, noise: Noise) -> F32:
+        """Return the embeddings, [T, C]."""
+        return embedding(self.tokens, pack.token_ids)

@@ -1,4 +1,4 @@
-"""LoRA: which linear layers get an adapter, what PEFT calls its tensors, and how one is applied (N-17).
+"""LoRA: which linear layers get an adapter, and what PEFT calls its tensors.
 
 Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021; names and matching rules are PEFT's.
 """
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from samebits.errors import RecipeError
-from samebits.numerics.arrays import F32, empty_by_lines
-from samebits.numerics.host_scalars import rounded_sqrt_to_f32, rounded_to_f32
+from samebits.models.linear import LowRank
+from samebits.numerics.arrays import F32
+from samebits.numerics.host_scalars import decimal_of, nearest_f32, settled, square_root
 from samebits.numerics.initialisation import kaiming_uniform
+from samebits.numerics.optimizer import FlatTensors
+from samebits.numerics.random import Purpose, Stream
 from samebits.recipe.settings import Settings
 
 ALL_LINEAR = ("all-linear",)
@@ -36,27 +37,28 @@ def target_names(layers: Iterable[str], targets: Sequence[str], *, head: str) ->
     As PEFT matches: a target is a layer's whole name or its last parts; `all-linear` is every layer but the head.
 
     Raises:
-        RecipeError: no layer is named.
+        RecipeError: no layer is named, or the head is.
     """
     names = list(layers)
     if tuple(targets) == ALL_LINEAR:
         return [name for name in names if name != head]
     chosen = [name for name in names if any(name == target or name.endswith(f".{target}") for target in targets)]
-    if not chosen:
+    if not chosen or head in chosen:
         raise RecipeError(
-            "`lora_target_modules` must name linear layers of the base",
+            "`lora_target_modules` must name linear layers of the base" + (" other than its head" if chosen else ""),
             got=", ".join(targets),
-            remedy="name one of " + ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names)),
+            remedy="name some of " + ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names if name != head)),
         )
     return chosen
 
 
 def lora_scale(settings: Settings) -> float:
     """Return lora_alpha / lora_r, or lora_alpha / sqrt(lora_r) with use_rslora: one rounding to float32."""
-    alpha = Fraction(repr(settings.lora_alpha))
-    if settings.use_rslora:
-        return rounded_sqrt_to_f32(alpha * alpha / settings.lora_r)
-    return rounded_to_f32(alpha / settings.lora_r)
+    alpha, rank = decimal_of(settings.lora_alpha), settings.lora_r
+    if not settings.use_rslora:
+        return nearest_f32(alpha / rank)
+    squared = (alpha * alpha / rank,) * 2
+    return settled(lambda bits: square_root(squared, bits), nearest_f32)
 
 
 def peft_config(settings: Settings, targets: Sequence[str], *, is_transposed: bool) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def peft_config(settings: Settings, targets: Sequence[str], *, is_transposed: bo
         is_transposed: the base keeps its weights as [in, out], as GPT-2 does.
     """
     stated = settings.lora_target_modules or ()
-    names = {name.rpartition(".")[2] for name in targets} if tuple(stated) == ALL_LINEAR else set(stated)
+    last_parts = {name.rpartition(".")[2] for name in targets}
     return {
         "bias": "none",
         "fan_in_fan_out": is_transposed,
@@ -77,51 +79,47 @@ def peft_config(settings: Settings, targets: Sequence[str], *, is_transposed: bo
         "modules_to_save": None,
         "peft_type": "LORA",
         "r": settings.lora_r,
-        "target_modules": names,
+        "target_modules": last_parts if stated in ((), ALL_LINEAR) else set(stated),
         "task_type": "CAUSAL_LM",
         "use_dora": False,
         "use_rslora": settings.use_rslora,
     }
 
 
-class Parameters:
-    """The adapter's tensors, or anything of their shapes (gradients, moments), as views of one array.
-
-    Args:
-        shapes: by PEFT's name; they lie in order of name.
-        flat: [n] float32, where it exists already.
-    """
-
-    def __init__(self, shapes: Mapping[str, tuple[int, int]], flat: F32 | None = None) -> None:
-        self.shapes = {name: shapes[name] for name in sorted(shapes)}
-        sizes = [rows * columns for rows, columns in self.shapes.values()]
-        self.flat = empty_by_lines(sum(sizes)) if flat is None else flat
-        ends = np.cumsum(sizes).tolist()
-        self.tensors: dict[str, F32] = {
-            name: self.flat[end - size : end].reshape(shape)
-            for (name, shape), size, end in zip(self.shapes.items(), sizes, ends, strict=True)
-        }
-
-    def like(self) -> Parameters:
-        """Return new tensors of these shapes, all +0."""
-        new = Parameters(self.shapes)
-        new.flat.fill(0)
-        return new
+def a_name(layer: str) -> str:
+    """Return PEFT's name of a layer's A."""
+    return f"{PREFIX}{layer}.lora_A.weight"
 
 
-def parameter_shapes(layers: Mapping[str, LinearShape], rank: int) -> dict[str, tuple[int, int]]:
-    """Return the shapes of an adapter's tensors: A [r, in] and B [out, r] for each layer, by PEFT's names."""
+def b_name(layer: str) -> str:
+    """Return PEFT's name of a layer's B."""
+    return f"{PREFIX}{layer}.lora_B.weight"
+
+
+def adapter_tensors(layers: Mapping[str, LinearShape], rank: int) -> FlatTensors:
+    """Return where an adapter's tensors lie in one buffer: A [r, in] and B [out, r] for each layer."""
     shapes = {}
     for name, layer in layers.items():
-        shapes[f"{PREFIX}{name}.lora_A.weight"] = (rank, layer.n_in)
-        shapes[f"{PREFIX}{name}.lora_B.weight"] = (layer.n_out, rank)
-    return shapes
+        shapes[a_name(name)] = (rank, layer.n_in)
+        shapes[b_name(name)] = (layer.n_out, rank)
+    return FlatTensors(shapes)
 
 
-def initialise(parameters: Parameters, seed: int) -> None:
-    """Draw every A (N-22, its tensor numbered among the sorted names) and set every B to +0."""
-    for number, (name, tensor) in enumerate(parameters.tensors.items()):
+def initialise(tensors: Mapping[str, F32], seed: int) -> None:
+    """Draw every A, its tensor numbered among the sorted names, and set every B to +0 (N-22)."""
+    for number, (name, tensor) in enumerate(sorted(tensors.items())):
         if name.endswith("lora_B.weight"):
             tensor.fill(0)
         else:
-            kaiming_uniform(seed, tensor=number, out=tensor)
+            tensor[...] = kaiming_uniform(*tensor.shape, Stream(seed, Purpose.INITIALISATION, tensor=number))
+
+
+def low_ranks(layers: Iterable[str], tensors: Mapping[str, F32], settings: Settings) -> dict[str, LowRank]:
+    """Return the adapter of each layer, over the tensors' own memory."""
+    scale = lora_scale(settings)
+    return {
+        name: LowRank(
+            *(a_name(name), b_name(name), tensors[a_name(name)], tensors[b_name(name)], scale, settings.lora_dropout)
+        )
+        for name in layers
+    }

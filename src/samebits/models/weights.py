@@ -9,7 +9,7 @@ import numpy as np
 from samebits.canonical.safetensors_file import TensorFile
 from samebits.models.base import Base
 from samebits.numerics.arrays import F32
-from samebits.numerics.conversions import bf16_to_f32, f16_to_f32
+from samebits.numerics.conversions import convert_bf16_f32, convert_f16_f32
 
 
 class Weights:
@@ -22,17 +22,23 @@ class Weights:
     def __init__(self, base: Base) -> None:
         self._files = {name: file for file in map(TensorFile, base.weight_files) for name in file.tensors}
 
+    def __contains__(self, name: str) -> bool:
+        return self._found(name) in self._files
+
     def read(self, name: str) -> F32:
         """Return a tensor as a new float32 array of native byte order; float16 and bfloat16 convert exactly (N-14)."""
-        # A base saved without its head has no first part in its names.
-        found = name if name in self._files else name.partition(".")[2]
+        found = self._found(name)
         file = self._files[found]
         array, dtype = _native(file.array(found)), file.tensors[found].dtype
         if dtype == "BF16":
-            return bf16_to_f32(array)
+            return convert_bf16_f32(array)
         if dtype == "F16":
-            return f16_to_f32(array.view(np.uint16))
+            return convert_f16_f32(array)
         return array
+
+    def _found(self, name: str) -> str:
+        # A base saved without its head has no first part in its names.
+        return name if name in self._files else name.partition(".")[2]
 
     def release(self) -> None:
         """Let go of the pages read so far."""

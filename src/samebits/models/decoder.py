@@ -1,0 +1,172 @@
+"""What every family is: an embedding, blocks, a last norm and a head; the loss, its gradients, and logits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from samebits.models.attention import KeyValues
+from samebits.models.linear import Gradients, Linear
+from samebits.models.noise import Noise
+from samebits.models.pack import Pack
+from samebits.numerics import losses, products
+from samebits.numerics.arrays import F32
+from samebits.numerics.products import PackedWeight
+
+K = TypeVar("K")
+S = TypeVar("S")
+
+HEAD_ROWS = 128
+"""Rows of logits that are held at once; how they are cut reaches no bit."""
+
+
+class Norm(ABC, Generic[S]):
+    """A frozen norm."""
+
+    @abstractmethod
+    def forward(self, x: F32) -> tuple[F32, S]:
+        """Return the normed rows and the statistics that `backward` reads."""
+
+    @abstractmethod
+    def backward(self, dy: F32, x: F32, statistics: S, *, onto: F32 | None = None) -> F32:
+        """Return the gradient of x, added to `onto` where it is given."""
+
+
+class Block(ABC, Generic[K]):
+    """One layer of a decoder."""
+
+    @property
+    @abstractmethod
+    def linears(self) -> tuple[Linear, ...]:
+        """The block's linear layers."""
+
+    @abstractmethod
+    def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, K]:
+        """Return the output [T, C], and what `backward` reads."""
+
+    @abstractmethod
+    def backward(
+        self, dy: F32, x: F32, kept: K, pack: Pack, noise: Noise, gradients: Gradients, *, needs_dx: bool
+    ) -> F32:
+        """Return the gradient of x, in dy's place, and write the adapters' gradients; x's only where it is needed."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether one of its layers has an adapter."""
+        return any(layer.adapter is not None for layer in self.linears)
+
+
+class Head:
+    """The frozen layer from the last norm to logits, [C, V]."""
+
+    def __init__(self, weight: PackedWeight) -> None:
+        self.weight = weight
+
+    def logits(self, x: F32) -> F32:
+        """Return [rows, V]."""
+        return products.linear(x, self.weight)
+
+    def losses(self, x: F32, targets: Any) -> F32:
+        """Return each row's loss, [rows]."""
+        parts = [losses.cross_entropy(self.logits(x[rows]), targets[rows]) for rows in _head_rows(len(x))]
+        return np.concatenate(parts)
+
+    def losses_and_gradient(self, x: F32, targets: Any) -> tuple[F32, F32]:
+        """Return each row's loss [rows], and the gradient of their sum [rows, C]."""
+        found, gradient = np.empty(len(x), dtype=np.float32), np.empty(x.shape, dtype=np.float32)
+        for rows in _head_rows(len(x)):
+            logits = self.logits(x[rows])
+            found[rows], d_logits = losses.cross_entropy_backward(logits, targets[rows], out=logits)
+            products.linear_backward(d_logits, self.weight, out=gradient[rows])
+        return found, gradient
+
+
+def _head_rows(n: int) -> list[slice]:
+    return [slice(start, min(start + HEAD_ROWS, n)) for start in range(0, n, HEAD_ROWS)]
+
+
+class Decoder(ABC):
+    """A family's model.
+
+    Args:
+        blocks: in order.
+        n_positions: the most positions of a sequence.
+        key_shape: key heads and their width.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[Block[Any]],
+        norm: Norm[Any],
+        head: Head,
+        *,
+        n_positions: int,
+        key_shape: tuple[int, int],
+    ) -> None:
+        self.blocks, self.norm, self.head = blocks, norm, head
+        self.n_positions, self.key_shape = n_positions, key_shape
+        trained = [number for number, block in enumerate(blocks) if block.is_trained]
+        # Below the first adapter nothing needs a gradient.
+        self.first_trained = trained[0] if trained else len(blocks)
+
+    @abstractmethod
+    def embed(self, pack: Pack, noise: Noise) -> F32:
+        """Return the first block's input, [T, C]."""
+
+    def sample_losses(self, pack: Pack, noise: Noise) -> list[float]:
+        """Return each sample's loss, summed over its targets: float32 values."""
+        x = self.embed(pack, noise)
+        for block in self.blocks:
+            x, _ = block.forward(x, pack, noise)
+        normed, _ = self.norm.forward(x[pack.target_rows])
+        return _sums(self.head.losses(normed, pack.target_ids), pack)
+
+    def losses_and_gradients(
+        self, pack: Pack, noise: Noise, gradients: Gradients, *, keeps_activations: bool
+    ) -> list[float]:
+        """Return each sample's summed loss, and write the gradient of each into `gradients`.
+
+        Args:
+            keeps_activations: hold what every block needs for its backward pass, or only its input, and compute the
+                rest again; this reaches no bit.
+        """
+        x = self.embed(pack, noise)
+        inputs: list[tuple[F32, Any]] = []
+        for number, block in enumerate(self.blocks):
+            y, kept = block.forward(x, pack, noise)
+            is_needed = number >= self.first_trained
+            inputs.append((x, kept if keeps_activations else None) if is_needed else (None, None))  # type: ignore[arg-type]
+            x = y
+            del kept
+        last = x[pack.target_rows]
+        normed, statistics = self.norm.forward(last)
+        found, d_normed = self.head.losses_and_gradient(normed, pack.target_ids)
+        dx = np.zeros(x.shape, dtype=np.float32)
+        dx[pack.target_rows] = self.norm.backward(d_normed, last, statistics)
+        for number in range(len(self.blocks) - 1, self.first_trained - 1, -1):
+            block, (x, kept) = self.blocks[number], inputs.pop()
+            if kept is None:
+                _, kept = block.forward(x, pack, noise)
+            needs_dx = number > self.first_trained
+            dx = block.backward(dx, x, kept, pack, noise, gradients, needs_dx=needs_dx)
+        return _sums(found, pack)
+
+    def next_logits(self, pack: Pack, caches: Sequence[KeyValues]) -> F32:
+        """Return the logits after the last row of one sequence's new positions, [V]; the caches take them in."""
+        noise = Noise(seed=0)
+        x = self.embed(pack, noise)
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x, _ = block.forward(x, pack, noise, cache)
+        normed, _ = self.norm.forward(x[-1:])
+        return self.head.logits(normed)[0]
+
+    def new_caches(self, n_positions: int) -> list[KeyValues]:
+        """Return empty keys and values for one sequence."""
+        return [KeyValues(n_positions, self.key_shape) for _ in self.blocks]
+
+
+def _sums(found: F32, pack: Pack) -> list[float]:
+    return [losses.loss_sum(found[segment.rows], pack.target_ids[segment.rows]) for segment in pack.target_segments]
