@@ -54,6 +54,11 @@ class Block(ABC, Generic[K]):
         """Return the gradient of x, in dy's place, and write the adapters' gradients; x's only where it is needed."""
 
     @property
+    @abstractmethod
+    def kept_floats_per_row(self) -> int:
+        """How many floats `forward` keeps for each row, roughly: for planning memory."""
+
+    @property
     def is_trained(self) -> bool:
         """Whether one of its layers has an adapter."""
         return any(layer.adapter is not None for layer in self.linears)
@@ -111,6 +116,13 @@ class Decoder(ABC):
         trained = [number for number, block in enumerate(blocks) if block.is_trained]
         # Below the first adapter nothing needs a gradient.
         self.first_trained = trained[0] if trained else len(blocks)
+
+    def floats_per_row(self, *, keeps_activations: bool) -> int:
+        """Return how many floats a pass holds for each row, roughly: for planning memory."""
+        widest = max(block.kept_floats_per_row for block in self.blocks)
+        if keeps_activations:
+            return 2 * widest + sum(block.kept_floats_per_row for block in self.blocks[self.first_trained :])
+        return 3 * widest + self.head.weight.k * len(self.blocks)
 
     @abstractmethod
     def embed(self, pack: Pack, noise: Noise) -> F32:

@@ -125,6 +125,11 @@ class LlamaBlock(Block[Kept]):
         """The block's linear layers."""
         return *self.qkv, self.o_proj, self.gate, self.up, self.down
 
+    @property
+    def kept_floats_per_row(self) -> int:
+        """Its own and its middle's input, the norms' outputs, q, k, v, the heads' output, the MLP's three inner rows."""
+        return 4 * self.o_proj.weight.n + sum(2 * layer.weight.n for layer in self.qkv) + 3 * self.up.weight.n
+
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""
         segments = pack.segments

@@ -8,7 +8,6 @@ norm, and AdamW is torch's fused one, Trainer's default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from samebits.pytorch.determinism import DeterministicConfig
 from samebits.pytorch.evaluation import evaluate, summed_loss
 from samebits.pytorch.execution import deciding_facts, execution_document, set_threads
 from samebits.pytorch.facts import torch_facts
-from samebits.pytorch.finite import check_loss, check_tensors
 from samebits.pytorch.generation import continue_prompts
 from samebits.pytorch.quiet import quiet_libraries
 from samebits.pytorch.seeds import seed_generators
@@ -34,23 +32,16 @@ from samebits.recipe.settings import Settings
 from samebits.record.checkpoint import keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
+from samebits.record.finite import check_loss, check_tensors
 from samebits.record.execution import Stopwatch
 from samebits.record.fingerprint import fingerprint
 from samebits.record.layout import RunFolder
+from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress
 from samebits.record.target import check_target, finished_run
 from samebits.record.trace import step_record, trace_bytes
 
 OPTIMIZER = "adamw_torch_fused"
-
-
-@dataclass(frozen=True)
-class TrainingOutcome:
-    """A finished run: its golden digest, `results.json`, and its folder."""
-
-    golden_digest: str
-    results: dict[str, Any]
-    run: RunFolder
 
 
 def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) -> TrainingOutcome:
@@ -164,14 +155,14 @@ def take_step(
     n_targets = n_target_tokens(chosen)
     loss_sum = _accumulate_gradients(state, plan, samples, n_targets)
     gradients = {name: parameter.grad for name, parameter in state.parameters.items() if parameter.grad is not None}
-    check_tensors(gradients, "gradient", plan.step)
+    check_tensors(arrays(gradients), "gradient", plan.step)
     gradients_sha256 = tensors_sha256(arrays(gradients))
     grad_norm = _clip(state.parameters, settings.max_grad_norm)
     learning_rate = float(state.scheduler.get_last_lr()[0])
     state.optimizer.step()
     state.scheduler.step()
     state.model.zero_grad()
-    check_tensors(state.parameters, "parameter", plan.step)
+    check_tensors(arrays(state.parameters), "parameter", plan.step)
     record = step_record(
         step=plan.step,
         sample_ids=places,
@@ -198,7 +189,7 @@ def _accumulate_gradients(
     step_loss_sum = 0.0
     for micro_batch in plan.micro_batches:
         loss_sum = summed_loss(state.model, [samples[index] for index in micro_batch])
-        check_loss(loss_sum, plan.step)
+        check_loss(loss_sum.item(), plan.step)
         # Divided as Trainer divides, by a float32 scalar, before the gradients are taken.
         (loss_sum / torch.tensor(float(n_targets))).backward()
         step_loss_sum += loss_sum.item()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
-import torch
+import numpy as np
 
 from samebits.errors import NonFiniteError
 
@@ -12,18 +14,18 @@ _FIRST_REMEDY = "look for NaN or infinity in the base's weights: nothing was tra
 _REMEDY = "lower learning_rate, or resume from an earlier checkpoint with another recipe in another folder"
 
 
-def check_loss(loss: torch.Tensor, step: int) -> None:
+def check_loss(loss: float, step: int) -> None:
     """Check the loss of one forward pass.
 
     Raises:
         NonFiniteError: it is NaN or infinite.
     """
-    if not torch.isfinite(loss):
+    if not math.isfinite(loss):
         remedy = _FIRST_REMEDY if step == 1 else _REMEDY
-        raise NonFiniteError("the loss must be finite", got=str(loss.item()), where=f"step {step}", remedy=remedy)
+        raise NonFiniteError("the loss must be finite", got=str(loss), where=f"step {step}", remedy=remedy)
 
 
-def check_tensors(tensors: Mapping[str, torch.Tensor], kind: str, step: int) -> None:
+def check_tensors(tensors: Mapping[str, np.ndarray[Any, Any]], kind: str, step: int) -> None:
     """Check every element of named tensors.
 
     Args:
@@ -32,12 +34,12 @@ def check_tensors(tensors: Mapping[str, torch.Tensor], kind: str, step: int) -> 
         NonFiniteError: an element is NaN or infinite; the first tensor by name is told.
     """
     for name in sorted(tensors):
-        wrong = ~torch.isfinite(tensors[name])
+        wrong = ~np.isfinite(tensors[name])
         if wrong.any():
             count = int(wrong.sum())
             raise NonFiniteError(
                 f"every {kind} must be finite",
-                got=f"{count} of {wrong.numel()} elements NaN or infinite",
+                got=f"{count} of {wrong.size} elements NaN or infinite",
                 where=f"step {step}, {kind} of {name}",
                 remedy=_REMEDY,
             )

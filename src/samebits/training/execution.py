@@ -1,0 +1,27 @@
+"""How a portable run's work was cut up on this machine: nothing here decides a bit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Any
+
+from samebits.numerics import library
+from samebits.recipe.settings import Settings, values_with_role
+
+LIBRARIES = ("numpy", "tokenizers", "jinja2")
+
+
+def execution_document(settings: Settings, environment: str) -> dict[str, Any]:
+    """Return `observed/execution.json`; instruction set and threads are those that the kernels really used.
+
+    Args:
+        environment: of `environment.environment_name`.
+    """
+    return {
+        **values_with_role(settings, "execution"),
+        "environment": environment,
+        "isa": library.loaded().isa,
+        "n_threads": library.threads(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "probes": {},
+    }

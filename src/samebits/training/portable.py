@@ -1,0 +1,220 @@
+"""LoRA fine-tuning on the portable arithmetic, recorded step by step.
+
+Each step: the summed loss and gradient of every sample alone, added up in a fixed tree over the batch (N-11), divided
+once by the batch's target tokens, clipped by its norm, and handed to AdamW (N-13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from samebits.canonical.safetensors_file import tensors_sha256
+from samebits.data.dataset import TokenSample, token_ids_sha256
+from samebits.data.order import StepPlan, plan_steps, sample_seed
+from samebits.models.families import AdaptedModel, adapt
+from samebits.models.generation import continue_prompts
+from samebits.models.inputs import Inputs, find_inputs
+from samebits.models.noise import Noise
+from samebits.models.pack import pack_samples, plan_packs
+from samebits.numerics import library
+from samebits.numerics.arrays import F32
+from samebits.numerics.facts import library_facts
+from samebits.numerics.optimizer import AdamW, adamw, adamw_scalars, clip_factor, gradient_norm
+from samebits.numerics.sample_tree import SampleTree
+from samebits.numerics.schedules import Schedule
+from samebits.recipe.settings import Settings
+from samebits.record.checkpoint import keep_newest, write_checkpoint
+from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
+from samebits.record.environment import environment_name
+from samebits.record.execution import Stopwatch, default_threads
+from samebits.record.finite import check_loss, check_tensors
+from samebits.record.fingerprint import fingerprint
+from samebits.record.layout import RunFolder
+from samebits.record.outcome import TrainingOutcome
+from samebits.record.progress import Progress
+from samebits.record.target import check_target, finished_run
+from samebits.record.trace import step_record, trace_bytes
+from samebits.training.execution import execution_document
+from samebits.training.losses import evaluate, in_units, mean_loss, n_targets
+from samebits.training.memory import plan_pass
+from samebits.training.state import TrainingState, begin, bring_back, snapshot
+
+OPTIMIZER = "AdamW (N-13)"
+
+
+def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) -> TrainingOutcome:
+    """Train one adapter and write the run folder; with `resume`, go on from the newest checkpoint in it.
+
+    Sets the number of threads of the kernels for the rest of the process.
+
+    Args:
+        out: a new or empty folder; with `resume`, that of the killed run, of whatever machine.
+    Raises:
+        SamebitsError: bad input, a foreign or damaged state, a full disk, a number that is not finite; no earlier
+            checkpoint is lost.
+    """
+    run = RunFolder(out)
+    check_target(run, resume=resume)
+    inputs = find_inputs(settings)
+    if run.is_complete():
+        golden_digest, results = finished_run(run, recipe_digest(inputs.recipe))
+        progress.on_note("the run is finished already: nothing was trained")
+        return TrainingOutcome(golden_digest, results, run)
+    for note in inputs.data.notes:
+        progress.on_note(note)
+    try:
+        return _train(settings, run, inputs, resume=resume, progress=progress)
+    finally:
+        progress.on_finish()
+
+
+def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, progress: Progress) -> TrainingOutcome:
+    watch = Stopwatch()
+    library.set_threads(settings.threads or default_threads())
+    recipe_sha256, samples = recipe_digest(inputs.recipe), inputs.data.train.samples
+    plans = plan_steps(len(samples), settings)
+    state = begin(adapt(inputs.base, settings))
+    if resume:
+        progress.on_note(bring_back(run, state, recipe_sha256))
+    watch.lap("load_s")
+    progress.on_start(len(plans), state.step + 1)
+    for plan in plans[state.step :]:
+        record = take_step(state, plan, samples, settings, n_steps=len(plans))
+        progress.on_step(plan.step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
+        if plan.step % settings.save_steps == 0 and plan.step < len(plans):
+            write_checkpoint(run, plan.step, *snapshot(state), recipe_sha256=recipe_sha256)
+            keep_newest(run, settings.save_total_limit)
+    watch.lap("train_s")
+    results = _results(state, inputs, settings)
+    generations = continue_prompts(
+        state.adapted.model, inputs.tokenizer, settings.generation_prompts, settings.generation_max_new_tokens
+    )
+    watch.lap("evaluate_s")
+    facts = library_facts()
+    environment = fingerprint({"numerics": facts})
+    write_observed(
+        run,
+        env=environment,
+        execution=execution_document(settings, environment_name(settings.environment, environment["container"])),
+        training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=state.resumed_from)},
+    )
+    golden_digest = write_golden(
+        run,
+        recipe=inputs.recipe,
+        training_args=_training_args(state.adapted, inputs, settings, n_steps=len(plans)),
+        results=results,
+        trace=trace_bytes(state.trace),
+        generations=generations,
+        adapter_config=state.adapted.peft_config,
+        adapter=state.adapted.parameters,
+    )
+    return TrainingOutcome(golden_digest, results, run)
+
+
+def take_step(
+    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], settings: Settings, *, n_steps: int
+) -> dict[str, Any]:
+    """Take one optimizer step; add its record to the trace and return it.
+
+    Raises:
+        NonFiniteError: a loss, gradient or parameter is NaN or infinite.
+    """
+    places = [index for micro_batch in plan.micro_batches for index in micro_batch]
+    chosen = [samples[index] for index in places]
+    n_target_tokens = n_targets(chosen)
+    loss_units, gradient = _summed_gradient(state.adapted, chosen, plan, settings)
+    state.loss_units += loss_units
+    tensors = state.adapted.tensors
+    check_tensors(tensors.views(gradient), "gradient", plan.step)
+    norm = gradient_norm(gradient, tensors, n_targets=n_target_tokens)
+    gradients_sha256 = tensors_sha256(tensors.views(gradient))
+    learning_rate = _schedule(settings, n_steps).learning_rate(plan.step - 1)
+    scalars = adamw_scalars(
+        _adamw(settings), learning_rate=learning_rate, step=plan.step - 1, clip=clip_factor(norm, settings.max_grad_norm)
+    )
+    adamw(state.adapted.flat, gradient, state.exp_avg, state.exp_avg_sq, scalars)
+    check_tensors(state.adapted.parameters, "parameter", plan.step)
+    record = step_record(
+        step=plan.step,
+        sample_ids=places,
+        token_sha256=token_ids_sha256(chosen),
+        loss=mean_loss(loss_units, n_target_tokens),
+        grad_norm=norm,
+        learning_rate=learning_rate,
+        gradients_sha256=gradients_sha256,
+        parameters_sha256=tensors_sha256(state.adapted.parameters),
+        optimizer_sha256=tensors_sha256(state.optimizer_tensors()),
+        n_target_tokens=n_target_tokens,
+        previous_sha256=state.previous_sha256,
+    )
+    state.trace.append(record)
+    state.step = plan.step
+    return record
+
+
+def _summed_gradient(
+    adapted: AdaptedModel, chosen: Sequence[TokenSample], plan: StepPlan, settings: Settings
+) -> tuple[int, F32]:
+    """Return the exact sum of a step's losses and the sum of its gradients, sample by sample in the fixed tree."""
+    noise = Noise(
+        settings.seed,
+        plan.step - 1,
+        {name: number for number, name in enumerate(adapted.tensors.shapes)},
+        {name: number for number, name in enumerate(sorted(adapted.dropping_places))},
+    )
+    tree = SampleTree(len(chosen), (adapted.tensors.size,))
+    passes = plan_pass(adapted.model, chosen, settings.memory_budget_mib)
+    loss_units = 0
+    for part in plan_packs(chosen, passes.n_rows):
+        leaves = [tree.buffer() for _ in part]
+        gradients = [adapted.tensors.views(leaf) for leaf in leaves]
+        losses = adapted.model.losses_and_gradients(
+            pack_samples(part), noise, gradients, keeps_activations=passes.keeps_activations
+        )
+        check_loss(sum(losses), plan.step)
+        loss_units += in_units(losses)
+        for leaf in leaves:
+            tree.add(leaf)
+    return loss_units, tree.total()
+
+
+def _schedule(settings: Settings, n_steps: int) -> Schedule:
+    return Schedule(
+        settings.lr_scheduler_type, settings.learning_rate, n_steps=n_steps, warmup_steps=settings.warmup_steps
+    )
+
+
+def _adamw(settings: Settings) -> AdamW:
+    return AdamW(settings.adam_beta1, settings.adam_beta2, settings.adam_epsilon, settings.weight_decay)
+
+
+def _results(state: TrainingState, inputs: Inputs, settings: Settings) -> dict[str, Any]:
+    held_out = inputs.data.evaluation.samples if inputs.data.evaluation else ()
+    n_trained = sum(record["n_target_tokens"] for record in state.trace)
+    model = state.adapted.model
+    n_rows = plan_pass(model, held_out, settings.memory_budget_mib).n_rows if held_out else 0
+    return results_document(
+        mean_loss(state.loss_units, n_trained),
+        evaluate(model, held_out, n_rows) if held_out else None,
+        n_steps=state.step,
+        n_target_tokens=n_trained,
+        n_eval_target_tokens=n_targets(held_out),
+    )
+
+
+def _training_args(adapted: AdaptedModel, inputs: Inputs, settings: Settings, *, n_steps: int) -> dict[str, Any]:
+    """Return the recipe's settings with everything resolved that they leave open."""
+    return {
+        **inputs.recipe["settings"],
+        "data_seed": sample_seed(settings),
+        "lora_target_modules": sorted(adapted.peft_config["target_modules"]),
+        "fan_in_fan_out": adapted.peft_config["fan_in_fan_out"],
+        "n_steps": n_steps,
+        "n_trained_parameters": adapted.tensors.size,
+        "optimizer": OPTIMIZER,
+        "dtype": "float32",
+        "padding": "none",
+        "loss_divisor": "target tokens of the global batch",
+    }

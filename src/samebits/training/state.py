@@ -1,0 +1,101 @@
+"""The state of a training between two steps: what a checkpoint holds, and how it comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from samebits.canonical.safetensors_file import tensors_sha256
+from samebits.errors import CheckpointError
+from samebits.models.families import AdaptedModel
+from samebits.numerics.arrays import F32, empty_by_lines
+from samebits.record.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint
+from samebits.record.layout import RunFolder
+from samebits.record.trace import FIRST_PREVIOUS_SHA256, read_trace, trace_bytes
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+# A trace grows with the run: as bytes among the tensors it meets no limit of a JSON file.
+TRACE = "trace_bytes"
+
+
+@dataclass
+class TrainingState:
+    """Everything that one step hands to the next.
+
+    `exp_avg` and `exp_avg_sq` lie as the adapter's tensors do; `loss_units` is the exact sum of all samples' losses so
+    far, in units of the least float32; `resumed_from` are the steps after which a killed run went on.
+    """
+
+    adapted: AdaptedModel
+    exp_avg: F32
+    exp_avg_sq: F32
+    step: int = 0
+    loss_units: int = 0
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    resumed_from: list[int] = field(default_factory=list)
+
+    @property
+    def previous_sha256(self) -> str:
+        """Digest of the last trace record."""
+        return str(self.trace[-1]["sha256"]) if self.trace else FIRST_PREVIOUS_SHA256
+
+    def optimizer_tensors(self) -> dict[str, F32]:
+        """Return AdamW's moments as `<moment>.<parameter>`, over their memory."""
+        views = self.adapted.tensors.views
+        moments = zip(MOMENTS, (self.exp_avg, self.exp_avg_sq), strict=True)
+        return {f"{moment}.{name}": view for moment, flat in moments for name, view in views(flat).items()}
+
+
+def begin(adapted: AdaptedModel) -> TrainingState:
+    """Return the state before the first step."""
+    moments = [empty_by_lines(adapted.tensors.size) for _ in MOMENTS]
+    for moment in moments:
+        moment.fill(0)
+    return TrainingState(adapted, *moments)
+
+
+def snapshot(state: TrainingState) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    """Return the tensors and the JSON of a checkpoint: nothing in it knows this machine."""
+    tensors: dict[str, np.ndarray[Any, Any]] = {
+        **{f"parameter.{name}": array for name, array in state.adapted.parameters.items()},
+        **state.optimizer_tensors(),
+        TRACE: np.frombuffer(trace_bytes(state.trace), np.uint8),
+    }
+    return tensors, {"loss_units": f"{state.loss_units:x}", "resumed_from": state.resumed_from}
+
+
+def bring_back(run: RunFolder, state: TrainingState, recipe_sha256: str) -> str:
+    """Bring a new training to the newest checkpoint of a run, if there is one; return a sentence that says which.
+
+    Raises:
+        CheckpointError: the newest checkpoint is incomplete, damaged, or of another recipe.
+    """
+    path = latest_checkpoint(run)
+    if path is None:
+        return "the run has no checkpoint yet: training starts from the beginning"
+    restore(state, read_checkpoint(path, recipe_sha256), str(path))
+    return f"training goes on after step {state.step}"
+
+
+def restore(state: TrainingState, checkpoint: Checkpoint, where: str) -> None:
+    """Bring a new training to the state of a verified checkpoint.
+
+    Raises:
+        CheckpointError: its tensors are not this adapter's, or not those that its trace tells.
+    """
+    into = {f"parameter.{name}": view for name, view in state.adapted.parameters.items()} | state.optimizer_tensors()
+    found = {name: (array.dtype, array.shape) for name, array in checkpoint.tensors.items() if name != TRACE}
+    expected = {name: (np.dtype(np.float32), view.shape) for name, view in into.items()}
+    if TRACE not in checkpoint.tensors or found != expected:
+        odd = min(name for name in expected.keys() | found.keys() if found.get(name) != expected.get(name))
+        raise CheckpointError("a checkpoint must hold the tensors of this adapter", got=f"{odd} astray", where=where)
+    for name, view in into.items():
+        view[...] = checkpoint.tensors[name]
+    state.step = checkpoint.step
+    state.loss_units = int(checkpoint.state["loss_units"], 16)
+    state.trace = read_trace(checkpoint.tensors[TRACE].tobytes(), where)
+    state.resumed_from = [*checkpoint.state["resumed_from"], checkpoint.step]
+    if state.trace[-1]["parameters_sha256"] != tensors_sha256(state.adapted.parameters):
+        raise CheckpointError("a checkpoint's parameters must be those of its trace", got="others", where=where)
