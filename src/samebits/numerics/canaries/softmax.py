@@ -1,4 +1,4 @@
-"""Canaries of softmax and cross-entropy: exponentials from 1 down to subnormals and nothing, rows with and without target."""
+"""Canaries of softmax and cross-entropy: exponentials from 1 down to nothing, rows with a target and without one."""
 
 from __future__ import annotations
 
