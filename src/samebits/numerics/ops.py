@@ -76,6 +76,10 @@ def _conversion(source: str, target: str, error_ulp: float | None) -> Op:
     return Op(name, "N-14", f"sb_{name}", (SIZE, POINTER, POINTER, INT), "all", error_ulp, f"conversions.{name}")
 
 
+def _over_rows(name: str, arguments: tuple[Argument, ...], *, module: str = "softmax") -> Op:
+    return Op(name, "N-19", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"{module}.{name}")
+
+
 OPS = (
     Op(
         *("mm", "N-04", "sb_mm_f32", (SIZE, SIZE, SIZE, *_STRIDED, *_STRIDED, *_STRIDED, POINTER, INT, INT)),
@@ -163,4 +167,14 @@ OPS = (
     _norm("rms_norm", 1, is_forward=True, outputs=(FLOAT, POINTER, SIZE, POINTER)),
     _norm("rms_norm_backward", 2, is_forward=False, outputs=(POINTER, SIZE, INT)),
     _norm("rms_norm_backward_weight", 1, is_forward=False, outputs=(POINTER, INT)),
+    _over_rows("softmax", (SIZE, SIZE, *(POINTER, SIZE) * 2, INT)),
+    _over_rows("log_softmax", (SIZE, SIZE, *(POINTER, SIZE) * 2, INT)),
+    _over_rows("softmax_backward", (SIZE, SIZE, *(POINTER, SIZE) * 3, INT)),
+    _over_rows("log_softmax_backward", (SIZE, SIZE, *(POINTER, SIZE) * 3, INT)),
+    _over_rows("cross_entropy", (SIZE, SIZE, POINTER, SIZE, POINTER, POINTER, INT), module="losses"),
+    _over_rows(
+        *("cross_entropy_backward", (SIZE, SIZE, POINTER, SIZE, POINTER, FLOAT, POINTER, SIZE, POINTER, INT)),
+        module="losses",
+    ),
+    _over_rows("loss_sum", (SIZE, POINTER, POINTER, POINTER), module="losses"),
 )

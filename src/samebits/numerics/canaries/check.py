@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.canaries import elementwise, norms, products, reductions
+from samebits.numerics.canaries import elementwise, norms, products, reductions, softmax
 
 # In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
-CANARIES = (*elementwise.CANARIES, *products.CANARIES, *reductions.CANARIES, *norms.CANARIES)
+CANARIES = (
+    *elementwise.CANARIES,
+    *products.CANARIES,
+    *reductions.CANARIES,
+    *norms.CANARIES,
+    *softmax.CANARIES,
+)
 
 
 def check_canaries() -> None:
