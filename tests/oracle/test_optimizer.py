@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_mean_and_norm_equal_the_oracle(
     norm = optimizer.gradient_norm(gradient, tensors, n_targets=n_targets)
     assert words(gradient) == means
     ends = np.cumsum([0, *sizes])
-    assert words(np.float32([norm])) == [oracle.norm([means[a:b] for a, b in zip(ends, ends[1:], strict=False)])]
+    assert words(np.float32([norm])) == [oracle.norm([means[a:b] for a, b in pairwise(ends)])]
 
 
 @SETTINGS
@@ -132,7 +133,7 @@ def test_every_arrival_gives_the_oracles_tree(
         shuffled.add(leaves[place].copy(), place=place)
     cuts = [0, *sorted(data.draw(st.lists(st.integers(0, n), max_size=4))), n]
     workers = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         workers.append(SampleTree(n, (5,)))
         for place in range(start, end):
             workers[-1].add(leaves[place].copy(), place=place)

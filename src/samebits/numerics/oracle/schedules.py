@@ -57,7 +57,9 @@ def nearest(x: Fraction) -> float:
 
 
 def cosine(x: Fraction) -> Fraction:
-    """Return cos(pi x) to about 95 digits: the series at x / 2^20, then twenty doublings of the angle."""
+    """Return cos(pi x) to about 95 digits: the series at x / 2^20, then twenty doublings; exactly for multiples of 1/2."""
+    if (2 * x).denominator == 1:
+        return Fraction([1, 0, -1, 0][int(2 * x) % 4])
     angle = Fraction(CONTEXT.multiply(pi(), decimal(x % 2))) / 2**20
     square = angle * angle
     # 1 - cos, so that doubling loses nothing: 1 - cos 2a = 2 (1 - cos a)(2 - (1 - cos a)).
