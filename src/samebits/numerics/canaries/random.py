@@ -1,4 +1,4 @@
-"""Canaries of random words and what is made of them: over a carry into the block's upper bits, whole groups and parts."""
+"""Canaries of random words and what is made of them: a carry into the block's upper bits, whole groups and parts."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def nearest(x: Fraction) -> float:
 
 
 def cosine(x: Fraction) -> Fraction:
-    """Return cos(pi x) to about 95 digits: the series at x / 2^20, then twenty doublings; exactly for multiples of 1/2."""
+    """Return cos(pi x) to about 95 digits: the series at x / 2^20, then twenty doublings; 0 and 1 exactly."""
     if (2 * x).denominator == 1:
         return Fraction([1, 0, -1, 0][int(2 * x) % 4])
     angle = Fraction(CONTEXT.multiply(pi(), decimal(x % 2))) / 2**20
