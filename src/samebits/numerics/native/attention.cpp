@@ -25,18 +25,19 @@ struct Scratch {
   int64_t floats() const { return up(key_floats, 16) + value_floats + score_floats + 2 * WIDTH; }
 };
 
-// Turns a row of products into exp(s - m), +0 where it is masked; `begin` to `end` - 1 are seen, `n` whole rounds there.
-// A masked -inf takes part in a maximum, and its +0 in a sum that holds a 1, without a trace.
 struct Normalizer {
   float maximum, sum;
 };
-Normalizer exponentials(float* row, int64_t begin, int64_t end, int64_t n, float scale) {
+
+// Turns a row of products into exp(s - m). Keys `begin` to `end` - 1 are seen; those before are masked, and lie here only
+// so that the lanes fall where they must: as -inf they take part in a maximum, and as +0 in a sum that holds a 1,
+// without a trace.
+Normalizer exponentials(float* row, int64_t begin, int64_t end, float scale) {
   for (int64_t j = 0; j < begin; j++) row[j] = EMPTY_MAXIMUM;
-  for (int64_t j = end; j < n; j++) row[j] = EMPTY_MAXIMUM;
   const f32v factor = splat(scale);
   Normalizer r;
   r.maximum = fold_lanes(
-      n, EMPTY_MAXIMUM,
+      end, EMPTY_MAXIMUM,
       [=](f32v lanes, Elements e) {
         const f32v s = e.load(row) * factor;
         e.store(row, s);
@@ -45,7 +46,7 @@ Normalizer exponentials(float* row, int64_t begin, int64_t end, int64_t n, float
       Maximum());
   const f32v greatest_score = splat(r.maximum);
   r.sum = fold_lanes(
-      n, EMPTY_SUM,
+      end, EMPTY_SUM,
       [=](f32v lanes, Elements e) {
         const f32v x = exp(e.load(row) - greatest_score);
         e.store(row, x);
@@ -96,7 +97,7 @@ struct Worker {
     for (int r = 0; r < n_rows; r++) {
       float* x = scores + r * apart;
       const int64_t begin = s.low(p + r) - rounds.begin, end = s.high(p + r) - rounds.begin;
-      const Normalizer n = exponentials(x, begin, end, up(end, LANES), s.scale);
+      const Normalizer n = exponentials(x, begin, end, s.scale);
       sums[r] = n.sum;
       if (job.statistics) {
         float* kept = job.statistics + head * s.n_queries + row + r;
