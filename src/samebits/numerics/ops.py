@@ -125,6 +125,15 @@ OPS = (
     _function("log", 1.0),
     _function("sin", 1.0),
     _function("cos", 1.0),
+    Op(
+        *("attention", "N-16", "sb_attention_f32", (*_ATTENTION, *_HEADS, POINTER, INT)),
+        *(_PRODUCT_DOMAIN, None, "attention.attention"),
+    ),
+    Op(
+        *("attention_backward", "N-16", "sb_attention_backward_f32"),
+        (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
+        *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
+    ),
     _elementwise("add", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("sub", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("mul", "N-09", (POINTER, POINTER, POINTER)),
@@ -134,13 +143,6 @@ OPS = (
     _elementwise("add_scaled", "N-02", (POINTER, POINTER, FLOAT, POINTER), None),
     _elementwise("fma", "N-02", (POINTER, POINTER, POINTER)),
     Op(
-        *("attention", "N-16", "sb_attention_f32", (*_ATTENTION, *_HEADS, POINTER, INT)),
-        *(_PRODUCT_DOMAIN, None, "attention.attention"),
-    ),
-    Op(
-        *("attention_backward", "N-16", "sb_attention_backward_f32"),
-        (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
-        *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
         *("random_words", "N-10", "sb_random_words", (SIZE, POINTER, SIZE, POINTER, INT)),
         *("elements of a stream", 0.0, "random.words"),
     ),

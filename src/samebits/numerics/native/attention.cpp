@@ -17,26 +17,28 @@ struct Forward {
 };
 
 struct Scratch {
-  int64_t key_floats, value_floats, score_floats;
+  int64_t key_floats, value_floats, score_floats, query_floats;
   Scratch(const Shape& s)
       : key_floats(up(s.n_keys, WIDTH) / WIDTH * panel_stride(s.d)),
         value_floats(up(s.n_keys * s.padded(), 16)),
-        score_floats(ROWS * row_floats(up(s.n_keys, LANES))) {}
-  int64_t floats() const { return up(key_floats, 16) + value_floats + score_floats + 2 * WIDTH; }
+        score_floats(ROWS * row_floats(s.n_keys)),
+        query_floats(up(ROWS * s.d + 4 * WIDTH, 16)) {}
+  int64_t floats() const { return up(key_floats, 16) + value_floats + 2 * score_floats + query_floats; }
 };
 
-// Turns a row of products into exp(s - m), +0 where it is masked; `begin` to `end` - 1 are seen, `n` whole rounds there.
-// A masked -inf takes part in a maximum, and its +0 in a sum that holds a 1, without a trace.
 struct Normalizer {
   float maximum, sum;
 };
-Normalizer exponentials(float* row, int64_t begin, int64_t end, int64_t n, float scale) {
+
+// Turns a row of products into exp(s - m). Keys `begin` to `end` - 1 are seen; those before are masked, and lie here only
+// so that the lanes fall where they must: as -inf they take part in a maximum, and as +0 in a sum that holds a 1,
+// without a trace.
+Normalizer exponentials(float* row, int64_t begin, int64_t end, float scale) {
   for (int64_t j = 0; j < begin; j++) row[j] = EMPTY_MAXIMUM;
-  for (int64_t j = end; j < n; j++) row[j] = EMPTY_MAXIMUM;
   const f32v factor = splat(scale);
   Normalizer r;
   r.maximum = fold_lanes(
-      n, EMPTY_MAXIMUM,
+      end, EMPTY_MAXIMUM,
       [=](f32v lanes, Elements e) {
         const f32v s = e.load(row) * factor;
         e.store(row, s);
@@ -45,7 +47,7 @@ Normalizer exponentials(float* row, int64_t begin, int64_t end, int64_t n, float
       Maximum());
   const f32v greatest_score = splat(r.maximum);
   r.sum = fold_lanes(
-      n, EMPTY_SUM,
+      end, EMPTY_SUM,
       [=](f32v lanes, Elements e) {
         const f32v x = exp(e.load(row) - greatest_score);
         e.store(row, x);
@@ -59,12 +61,13 @@ struct Worker {
   const Forward& job;
   const Shape& s;
   Scratch sizes;
-  float *keys, *values, *scores;
+  float *keys, *values, *scores, *weights, *queries;  // weights: scores of one row of keys side by side
   int64_t packed;  // the head whose keys and values lie there
 
   Worker(const Forward& job, float* scratch)
       : job(job), s(job.shape), sizes(s), keys(scratch), values(keys + up(sizes.key_floats, 16)),
-        scores(values + sizes.value_floats), packed(-1) {}
+        scores(values + sizes.value_floats), weights(scores + sizes.score_floats),
+        queries(weights + sizes.score_floats), packed(-1) {}
 
   void attend(int64_t head, int64_t row0, int64_t row1) {
     const int64_t shared = head / (s.n_heads / s.n_kv_heads);
@@ -83,20 +86,14 @@ struct Worker {
     const Steps seen = keys_of(s, p, n_rows);
     const Rounds rounds(seen);
     const int64_t apart = row_floats(rounds.n());
-    float queries[ROWS * MOST_DIRECT];
-    const float* q = job.q.of(head) + row * job.q.row;
-    int64_t q_row = job.q.row;
-    if (s.d <= MOST_DIRECT) {
-      copy_rows(q, q_row, n_rows, s.d, up(s.d, WIDTH), queries);
-      q = queries, q_row = up(s.d, WIDTH);
-    }
-    score_tile(q, q_row, n_rows, keys, panel_stride(s.d), s.d, down(seen.begin, WIDTH) / WIDTH,
+    pack_rows(job.q.of(head) + row * job.q.row, job.q.row, 1, n_rows, s.d, queries);
+    score_tile(queries, n_rows, keys, panel_stride(s.d), s.d, down(seen.begin, WIDTH) / WIDTH,
                up(seen.end, WIDTH) / WIDTH, scores + down(seen.begin, WIDTH) - rounds.begin, apart);
     float sums[ROWS];
     for (int r = 0; r < n_rows; r++) {
       float* x = scores + r * apart;
       const int64_t begin = s.low(p + r) - rounds.begin, end = s.high(p + r) - rounds.begin;
-      const Normalizer n = exponentials(x, begin, end, up(end, LANES), s.scale);
+      const Normalizer n = exponentials(x, begin, end, s.scale);
       sums[r] = n.sum;
       if (job.statistics) {
         float* kept = job.statistics + head * s.n_queries + row + r;
@@ -104,8 +101,9 @@ struct Worker {
       }
       if (job.dropout.threshold) drop(x, head, p + r, rounds.begin, begin, end);
     }
-    Chains c{scores, apart, 1, nullptr, s.padded(), n_rows};
     const Steps steps = seen.within(rounds.begin, rounds.end);
+    pack_rows(scores, apart, 1, n_rows, steps.end, weights);
+    Chains c{weights, n_rows, nullptr, s.padded(), n_rows};
     int64_t panel = 0;
     for (; panel + 2 <= s.n_panels(); panel += 2) weigh<2>(c, steps, rounds.begin, panel, sums, head, row);
     if (panel < s.n_panels()) weigh<1>(c, steps, rounds.begin, panel, sums, head, row);
@@ -129,7 +127,7 @@ struct Worker {
              int64_t row) {
     float chains[ROWS * NV * WIDTH] = {};
     c.b = values + origin * s.padded() + panel * WIDTH;
-    take<NV, false>(c, steps, chains);
+    take<NV>(c, steps, chains);
     for (int r = 0; r < c.n_rows; r++) {
       float* out = job.out.of(head) + (row + r) * job.out.row + panel * WIDTH;
       const f32v sum = splat(sums[r]);

@@ -9,7 +9,8 @@
 
 namespace sb {
 
-constexpr int ROWS = most_rows(2);           // of a tile of two vectors
+// Of a tile of two vectors. The pinned compiler spills the accumulators of 14 rows by two vectors of 16.
+constexpr int ROWS = WIDTH == 16 ? 12 : most_rows(2);
 constexpr double ATTENTION_SHARE = 1 << 17;  // fma that are worth waking a thread
 
 struct Shape {
@@ -50,8 +51,6 @@ struct Dropout {
     return ((uint64_t)head << 16 | (uint64_t)i) << 16 | (uint64_t)j;
   }
 };
-
-constexpr int64_t MOST_DIRECT = 256;  // width of a head whose query rows are copied side by side
 
 SB_INLINE int64_t pieces(int64_t n, int64_t most) { return (n + most - 1) / most; }
 SB_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -99,8 +98,8 @@ static inline Steps queries_of(const Shape& s, int64_t j, int64_t n) {
 
 // Chains of a tile, [ROWS][NV * WIDTH] in memory between the runs of their steps.
 struct Chains {
-  const float* a;  // element (row, step) at a[row * a_row + step * a_step]
-  int64_t a_row, a_step;
+  const float* a;  // element (row, step) at a[row + step * a_step]
+  int64_t a_step;
   const float* b;  // step k's vectors at b[k * b_step]
   int64_t b_step;
   int n_rows;
@@ -122,7 +121,7 @@ __attribute__((noinline)) void take_edge(const Chains& c, const Steps& s, int64_
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
       if (i < first || i > last) continue;
-      const f32v x = splat(a[i * c.a_row]);
+      const f32v x = splat(a[i]);
 #pragma GCC unroll 2
       for (int v = 0; v < NV; v++) acc[i][v] = fma(x, row[v], acc[i][v]);
     }
@@ -133,43 +132,43 @@ __attribute__((noinline)) void take_edge(const Chains& c, const Steps& s, int64_
     for (int v = 0; v < NV; v++) store(chains + (i * NV + v) * WIDTH, acc[i][v]);
 }
 
-template <int NV, bool ADJACENT>
+template <int NV>
 void take_whole(const Chains& c, int64_t begin, int64_t end, float* chains) {
   Tile t;
-  t.a = c.a + begin * c.a_step, t.a_row = c.a_row, t.a_k = c.a_step;
+  t.a = c.a + begin * c.a_step, t.a_row = 1, t.a_k = c.a_step;
   t.b = c.b + begin * c.b_step, t.b_k = c.b_step, t.b_panel = WIDTH;
   t.n_k = end - begin, t.start = chains, t.out = chains, t.out_row = NV * WIDTH;
   t.bias = nullptr, t.accumulate = false, t.n_groups = 1;
-  TILE_KERNELS<NV, ADJACENT>.by_rows[c.n_rows](t);
+  TILE_KERNELS<NV, true>.by_rows[c.n_rows](t);
 }
 
-// Takes the chains of a tile through all their steps. ADJACENT: a_row is 1; otherwise a_step is.
-template <int NV, bool ADJACENT>
+// Takes the chains of a tile through all their steps.
+template <int NV>
 void take(const Chains& c, const Steps& s, float* chains) {
   if (s.all >= s.all_end) {
     if (s.begin < s.end) take_edge<NV>(c, s, s.begin, s.end, chains);
     return;
   }
   if (s.begin < s.all) take_edge<NV>(c, s, s.begin, s.all, chains);
-  take_whole<NV, ADJACENT>(c, s.all, s.all_end, chains);
+  take_whole<NV>(c, s.all, s.all_end, chains);
   if (s.all_end < s.end) take_edge<NV>(c, s, s.all_end, s.end, chains);
 }
 
-// One tile of products over d for keys in panels `panel` to `panel_end` - 1: rows `row` apart at `a`, panels at `b`.
-static inline void score_tile(const float* a, int64_t row, int n_rows, const float* b, int64_t b_panel, int64_t d,
-                              int64_t panel, int64_t panel_end, float* out, int64_t out_row) {
+// One tile of products over d for keys in panels `panel` to `panel_end` - 1: rows packed side by side at `a`.
+static inline void score_tile(const float* a, int n_rows, const float* b, int64_t b_panel, int64_t d, int64_t panel,
+                              int64_t panel_end, float* out, int64_t out_row) {
   Tile t;
-  t.a = a, t.a_row = row, t.a_k = 1, t.b_k = WIDTH, t.b_panel = b_panel, t.n_k = d;
+  t.a = a, t.a_row = 1, t.a_k = n_rows, t.b_k = WIDTH, t.b_panel = b_panel, t.n_k = d;
   t.start = nullptr, t.bias = nullptr, t.accumulate = false;
   t.out = out, t.out_row = out_row, t.b = b + panel * b_panel;
   const int64_t n_pairs = (panel_end - panel) / 2;
   if (n_pairs) {
     t.n_groups = (int)n_pairs;
-    TILE_KERNELS<2, false>.by_rows[n_rows](t);
+    TILE_KERNELS<2, true>.by_rows[n_rows](t);
   }
   if ((panel_end - panel) % 2) {
     t.n_groups = 1, t.b += 2 * n_pairs * b_panel, t.out += 2 * n_pairs * WIDTH;
-    TILE_KERNELS<1, false>.by_rows[n_rows](t);
+    TILE_KERNELS<1, true>.by_rows[n_rows](t);
   }
 }
 

@@ -30,8 +30,10 @@ struct Scratch {
         block_floats(BLOCK_ROWS * APART),
         chain_rows(s.n_keys + ROWS),
         chain_floats(up(chain_rows * padded, 16)) {}
+  int64_t pack_floats() const { return up(ROWS * padded + 4 * WIDTH, 16); }
   int64_t floats(bool with_chains) const {
-    return 2 * panel_floats + key_floats + 3 * row_floats + 2 * block_floats + (with_chains ? 2 : 0) * chain_floats;
+    return 2 * panel_floats + key_floats + 3 * row_floats + 2 * block_floats + 2 * pack_floats() +
+           ROWS * APART + (with_chains ? 2 : 0) * chain_floats;
   }
 };
 
@@ -42,6 +44,7 @@ struct Worker {
   float *key_panels, *value_panels, *keys;
   float *queries, *gradients, *dq_chains;  // of a block's rows: q, d_out / sum and what comes of dq
   float *weights, *ds;                     // the block: exp(s - m) without what is dropped, gradients of scores
+  float *packed_q, *packed_gradients, *packed_ds;  // of a tile's rows, side by side
   float *dk_chains, *dv_chains;
   int64_t packed;
 
@@ -56,6 +59,8 @@ struct Worker {
     queries = take_floats(sizes.row_floats), gradients = take_floats(sizes.row_floats);
     dq_chains = take_floats(sizes.row_floats);
     weights = take_floats(sizes.block_floats), ds = take_floats(sizes.block_floats);
+    packed_q = take_floats(sizes.pack_floats()), packed_gradients = take_floats(sizes.pack_floats());
+    packed_ds = take_floats(ROWS * APART);
     dk_chains = scratch, dv_chains = scratch + sizes.chain_floats;
   }
 
@@ -125,34 +130,36 @@ struct Worker {
       if (steps.begin >= steps.end) continue;
       scores(r, n_rows, steps, j);
       for (int64_t i = r; i < r + n_rows; i++) score_gradients(head, row + i, i, j, steps, terms[i]);
-      Chains c{ds + r * APART, APART, 1, keys + j * sizes.padded, sizes.padded, n_rows};
-      take_all<false>(c, steps, dq_chains, BLOCK_ROWS, r);
+      pack_rows(ds + r * APART, APART, 1, n_rows, steps.end, packed_ds);
+      Chains c{packed_ds, n_rows, keys + j * sizes.padded, sizes.padded, n_rows};
+      take_all(c, steps, dq_chains, BLOCK_ROWS, r);
     }
     for (int64_t key = j; key < j_end; key += ROWS) {
       const int n_keys = (int)least(ROWS, j_end - key);
       const Steps steps = queries_of(s, key, n_keys).within(p, p + n);
       if (steps.begin >= steps.end) continue;
-      Chains c{weights + (key - j), 1, APART, gradients, sizes.padded, n_keys};
-      take_all<true>(c, steps, dv_chains, sizes.chain_rows, key);
+      Chains c{weights + (key - j), APART, gradients, sizes.padded, n_keys};
+      take_all(c, steps, dv_chains, sizes.chain_rows, key);
       c.a = ds + (key - j), c.b = queries;
-      take_all<true>(c, steps, dk_chains, sizes.chain_rows, key);
+      take_all(c, steps, dk_chains, sizes.chain_rows, key);
     }
   }
 
-  template <bool ADJACENT>
   void take_all(Chains c, const Steps& steps, float* chains, int64_t n_rows, int64_t row) {
     int64_t panel = 0;
     for (; panel + 2 <= s.n_panels(); panel += 2, c.b += 2 * WIDTH)
-      take<2, ADJACENT>(c, steps, chain_of(chains, n_rows, row, panel));
-    if (panel < s.n_panels()) take<1, ADJACENT>(c, steps, chain_of(chains, n_rows, row, panel));
+      take<2>(c, steps, chain_of(chains, n_rows, row, panel));
+    if (panel < s.n_panels()) take<1>(c, steps, chain_of(chains, n_rows, row, panel));
   }
 
   void scores(int64_t r, int n_rows, const Steps& steps, int64_t j) {
     const int64_t begin = down(steps.begin, WIDTH), panel = (j + begin) / WIDTH;
     const int64_t panel_end = up(j + steps.end, WIDTH) / WIDTH;
-    score_tile(queries + r * sizes.padded, sizes.padded, n_rows, key_panels, panel_stride(s.d), s.d, panel, panel_end,
+    pack_rows(queries + r * sizes.padded, sizes.padded, 1, n_rows, s.d, packed_q);
+    pack_rows(gradients + r * sizes.padded, sizes.padded, 1, n_rows, s.d, packed_gradients);
+    score_tile(packed_q, n_rows, key_panels, panel_stride(s.d), s.d, panel, panel_end,
                weights + r * APART + begin, APART);
-    score_tile(gradients + r * sizes.padded, sizes.padded, n_rows, value_panels, panel_stride(s.d), s.d, panel,
+    score_tile(packed_gradients, n_rows, value_panels, panel_stride(s.d), s.d, panel,
                panel_end, ds + r * APART + begin, APART);
   }
 
