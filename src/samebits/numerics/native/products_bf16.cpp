@@ -11,7 +11,7 @@
 namespace sb {
 namespace {
 
-constexpr double LEAST_SHARE = 1 << 17;
+constexpr double LEAST_SHARE = 1 << 16;
 constexpr int64_t STRETCH_WORDS = 8 << 20;  // of a transposed weight, packed at once
 
 struct Product {
