@@ -5,6 +5,7 @@ from __future__ import annotations
 from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.canaries import elementwise, norms, products, reductions, softmax
+from samebits.numerics.canaries import conversions, elementwise, products, products_bf16, reductions
 
 # In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
 CANARIES = (
@@ -18,6 +19,9 @@ from samebits.numerics.canaries import elementwise, optimizer, products, random,
 
 # In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
 CANARIES = (*elementwise.CANARIES, *products.CANARIES, *reductions.CANARIES, *random.CANARIES, *optimizer.CANARIES)
+    *conversions.CANARIES,
+    *products_bf16.CANARIES,
+)
 
 
 def check_canaries() -> None:

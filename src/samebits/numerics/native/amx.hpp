@@ -19,16 +19,20 @@ constexpr int64_t UNPACKED_FLOATS = 0;
 
 // Eight tiles of 16 rows of 64 bytes, for one part: what a thread loads it must release, or each switch of threads pays
 // for 8 KB.
-class State {
+class PartState {
  public:
-  State() {
+  PartState() {
     alignas(64) uint8_t palette[64] = {1};
     for (int tile = 0; tile < 8; tile++) palette[16 + 2 * tile] = 64, palette[48 + tile] = 16;
     _tile_loadconfig(palette);
   }
-  ~State() { _tile_release(); }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
+  ~PartState() { _tile_release(); }
+  PartState(const PartState&) = delete;
+  PartState& operator=(const PartState&) = delete;
+};
+struct ChainState {
+  ChainState() {}
+  ~ChainState() {}
 };
 
 struct Step {

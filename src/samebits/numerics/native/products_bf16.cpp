@@ -1,7 +1,8 @@
 // Clause N-05: per block of 32 steps of k two chains of fma, even and odd steps; their sum onto C; then, in N-01's state, one
 // add of the bias and, where asked for, one add to what C held. `engine` is AMX where this library has it, else a replay.
+#include "blocks.hpp"
 #include "pool.hpp"
-#if defined(SB_AMX)
+#if SB_AMX
 #include "amx.hpp"
 #else
 #include "replay.hpp"
@@ -10,7 +11,7 @@
 namespace sb {
 namespace {
 
-constexpr double LEAST_SHARE = 1 << 17;
+constexpr double LEAST_SHARE = 1 << 16;
 constexpr int64_t STRETCH_WORDS = 8 << 20;  // of a transposed weight, packed at once
 
 struct Product {
@@ -138,7 +139,7 @@ struct Worker {
     for (int64_t first = 0; first < rows.n_tiles; first += engine::TILES_TOGETHER) {
       const int64_t end = least_of(first + engine::TILES_TOGETHER, rows.n_tiles);
       {
-        engine::State state;
+        engine::ChainState state;
         for (int64_t tile = first; tile < end; tile++) {
           s.a = left_at(rows, run, tile), s.n_rows = rows.size(tile), s.acc = acc + rows.start(tile) * PANEL;
           s.tiny = least_exponents[tile] + exponent < NOTHING_TINY;
@@ -167,6 +168,7 @@ struct Job {
 void multiply_part(const void* given, int i, int n_parts) {
   const Job& job = *(const Job*)given;
   Worker worker(job.p, job.plan, job.scratch + i * job.plan.scratch_bytes());
+  engine::PartState state;
   if (job.by_rows)
     worker.multiply(part_start(job.p.m, engine::TILE_ROWS, i, n_parts),
                     part_start(job.p.m, engine::TILE_ROWS, i + 1, n_parts), 0, job.plan.n_panels);

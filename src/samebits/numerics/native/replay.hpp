@@ -22,7 +22,11 @@ constexpr int64_t TILES_TOGETHER = 1 << 20;
 constexpr int64_t UNPACKING_TILES = 3;  // so many uses pay for unpacking a panel's run
 
 typedef float Left;  // packed rows: [k][rows of the tile], float32 that are bfloat16
-typedef FlushState State;
+typedef FlushState ChainState;
+struct PartState {
+  PartState() {}
+  ~PartState() {}
+};
 
 struct Step {
   const Left* a;

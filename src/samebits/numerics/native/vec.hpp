@@ -31,6 +31,10 @@
 #define SB_WIDTH 4
 #endif
 
+#if !defined(SB_AMX)
+#define SB_AMX 0
+#endif
+
 // Baseline x86-64 has no fma instruction, and a libm's would reach the hardware behind our back.
 #if defined(__x86_64__) && !defined(__FMA__)
 #define SB_SOFTWARE_FMA 1
