@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.canaries import elementwise, norms, products, reductions, softmax
-from samebits.numerics.canaries import conversions, elementwise, products, products_bf16, reductions
+from samebits.numerics.canaries import (
+    conversions,
+    elementwise,
+    norms,
+    optimizer,
+    products,
+    products_bf16,
+    random,
+    reductions,
+    softmax,
+)
 
 # In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
 CANARIES = (
@@ -14,11 +23,8 @@ CANARIES = (
     *reductions.CANARIES,
     *norms.CANARIES,
     *softmax.CANARIES,
-)
-from samebits.numerics.canaries import elementwise, optimizer, products, random, reductions
-
-# In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
-CANARIES = (*elementwise.CANARIES, *products.CANARIES, *reductions.CANARIES, *random.CANARIES, *optimizer.CANARIES)
+    *random.CANARIES,
+    *optimizer.CANARIES,
     *conversions.CANARIES,
     *products_bf16.CANARIES,
 )
