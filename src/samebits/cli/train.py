@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -14,7 +14,18 @@ from samebits.cli.main import reexecute_with_hash_seed
 from samebits.cli.training_lines import Bar, Lines
 from samebits.errors import UsageError, printable
 from samebits.recipe.reader import read_settings
-from samebits.recipe.settings import Settings, kind_of
+from samebits.recipe.settings import STOCK, Settings, kind_of
+
+if TYPE_CHECKING:
+    from samebits.record.outcome import TrainingOutcome
+    from samebits.record.progress import Progress
+
+
+class Trainer(Protocol):
+    """What every engine offers."""
+
+    def __call__(self, settings: Settings, out: Path, *, resume: bool, progress: Progress) -> TrainingOutcome:
+        """Train one adapter and write the run folder."""
 
 
 @click.command("train")
@@ -47,17 +58,15 @@ def command(
     out = out or (Path(settings.output_dir) if settings.output_dir else None)
     if resume and out is None:
         raise UsageError("--resume must know the run folder", got="none", remedy="name it with --out")
-    reexecute_with_hash_seed(settings.seed)
-    from samebits.pytorch.extra import require_torch
-
-    require_torch()
-    from samebits.pytorch import stock
+    if settings.numerics == STOCK:
+        reexecute_with_hash_seed(settings.seed)
     from samebits.record.environment import new_run_folder
 
+    train = trainer(settings.numerics)
     out = out or new_run_folder(settings.environment)
     progress = (Bar if sys.stderr.isatty() else Lines)(settings.logging_steps)
     try:
-        outcome = stock.train(settings, out, resume=resume, progress=progress)
+        outcome = train(settings, out, resume=resume, progress=progress)
     except KeyboardInterrupt:
         if out.exists():
             told = shlex.quote(printable(str(out)))
@@ -71,6 +80,24 @@ def command(
         click.echo(f"{name:<16} {_number(outcome.results, name)}")
     click.echo(f"{'run':<16} {printable(str(out))}")
     click.echo(outcome.golden_digest)
+
+
+def trainer(numerics: str) -> Trainer:
+    """Return the engine of a numerics profile.
+
+    Raises:
+        MissingExtraError: stock is asked for, and torch, transformers or PEFT is not installed.
+    """
+    if numerics != STOCK:
+        from samebits.training.portable import train
+
+        return train
+    from samebits.pytorch.extra import require_torch
+
+    require_torch()
+    from samebits.pytorch.stock import train as stock_train
+
+    return stock_train
 
 
 def _number(results: dict[str, Any], name: str) -> str:

@@ -122,6 +122,4 @@ def attend_backward(
         rows = segment.rows
         dq, dk, dv = (gradient[rows] for gradient in d_qkv)
         operands = (array[rows] for array in (d_out, kept.q, kept.k, kept.v, kept.out))
-        attention_backward(
-            *operands, statistics, shape.sight(segment.sample, noise), dq=dq, dk=dk, dv=dv
-        )
+        attention_backward(*operands, statistics, shape.sight(segment.sample, noise), dq=dq, dk=dk, dv=dv)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from samebits.models import gpt2, llama
 from samebits.models.base import DEFAULT_TARGETS, Base
 from samebits.models.decoder import Decoder

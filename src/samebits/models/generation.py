@@ -45,9 +45,7 @@ def continue_prompts(
     return records
 
 
-def continue_greedily(
-    model: Decoder, ids: list[int], n_steps: int, eos_token_id: int | None
-) -> tuple[list[int], F32]:
+def continue_greedily(model: Decoder, ids: list[int], n_steps: int, eos_token_id: int | None) -> tuple[list[int], F32]:
     """Return the new ids and their logits, [n, V]; the end-of-sequence token is the last id, if it comes.
 
     Of equal logits the lowest id is taken.

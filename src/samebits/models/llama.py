@@ -70,8 +70,8 @@ class RMSNorm(Norm[F32]):
 
     def backward_heads(self, dy: F32, x: F32, statistics: F32) -> F32:
         """Return the gradient of [T, H, D]."""
-        rows = (array.reshape(-1, x.shape[-1]) for array in (dy, x))
-        return self.backward(*rows, statistics).reshape(x.shape)
+        dy_rows, x_rows = (array.reshape(-1, x.shape[-1]) for array in (dy, x))
+        return self.backward(dy_rows, x_rows, statistics).reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,14 @@ class LlamaBlock(Block[Kept]):
 
     @property
     def kept_floats_per_row(self) -> int:
-        """Its own and its middle's input, the norms' outputs, q, k, v, the heads' output, the MLP's three inner rows."""
+        """Its own and its middle's input, the norms' outputs, q, k, v, the heads' output, three rows of the MLP."""
         return 4 * self.o_proj.weight.n + sum(2 * layer.weight.n for layer in self.qkv) + 3 * self.up.weight.n
 
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""
         segments = pack.segments
         normed, norm_1 = self.norm_1.forward(x)
-        (q_rows, *_), (k_rows, *_), (v_rows, *_) = made = [
-            layer.forward(normed, segments, noise) for layer in self.qkv
-        ]
+        (q_rows, *_), (k_rows, *_), (v_rows, *_) = made = [layer.forward(normed, segments, noise) for layer in self.qkv]
         q, q_kept = self._rotated(q_rows, self.q_norm, pack)
         k, k_kept = self._rotated(k_rows, self.k_norm, pack)
         attention = attend(self.attention, q, k, self._heads(v_rows), segments, noise, cache)
@@ -216,7 +214,7 @@ class Llama(Decoder):
 
     def __init__(self, config: Mapping[str, Any], weights: Weights, adapters: Mapping[str, LowRank]) -> None:
         check_config(config)
-        heads, key_heads, head_width = head_sizes(config)
+        _, key_heads, head_width = head_sizes(config)
         n_positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
         eps = nearest_f32(decimal_of(config.get("rms_norm_eps", 1e-6)))
         tables = rotary.rotary_tables(n_positions, head_width, theta=rope_theta(config), scaling=rope_scaling(config))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from samebits.errors import RecipeError
@@ -47,7 +46,8 @@ def target_names(layers: Iterable[str], targets: Sequence[str], *, head: str) ->
         raise RecipeError(
             "`lora_target_modules` must name linear layers of the base" + (" other than its head" if chosen else ""),
             got=", ".join(targets),
-            remedy="name some of " + ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names if name != head)),
+            remedy="name some of "
+            + ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names if name != head)),
         )
     return chosen
 

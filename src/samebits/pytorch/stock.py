@@ -32,9 +32,9 @@ from samebits.recipe.settings import Settings
 from samebits.record.checkpoint import keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
-from samebits.record.finite import check_loss, check_tensors
 from samebits.record.execution import Stopwatch
 from samebits.record.fingerprint import fingerprint
+from samebits.record.finite import check_loss, check_tensors
 from samebits.record.layout import RunFolder
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress

@@ -29,8 +29,8 @@ from samebits.record.checkpoint import keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
 from samebits.record.execution import Stopwatch, default_threads
-from samebits.record.finite import check_loss, check_tensors
 from samebits.record.fingerprint import fingerprint
+from samebits.record.finite import check_loss, check_tensors
 from samebits.record.layout import RunFolder
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress
@@ -132,7 +132,10 @@ def take_step(
     gradients_sha256 = tensors_sha256(tensors.views(gradient))
     learning_rate = _schedule(settings, n_steps).learning_rate(plan.step - 1)
     scalars = adamw_scalars(
-        _adamw(settings), learning_rate=learning_rate, step=plan.step - 1, clip=clip_factor(norm, settings.max_grad_norm)
+        _adamw(settings),
+        learning_rate=learning_rate,
+        step=plan.step - 1,
+        clip=clip_factor(norm, settings.max_grad_norm),
     )
     adamw(state.adapted.flat, gradient, state.exp_avg, state.exp_avg_sq, scalars)
     check_tensors(state.adapted.parameters, "parameter", plan.step)
