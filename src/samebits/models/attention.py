@@ -121,5 +121,6 @@ def attend_backward(
     for segment, statistics in zip(segments, kept.statistics, strict=True):
         rows = segment.rows
         dq, dk, dv = (gradient[rows] for gradient in d_qkv)
-        operands = (array[rows] for array in (d_out, kept.q, kept.k, kept.v, kept.out))
-        attention_backward(*operands, statistics, shape.sight(segment.sample, noise), dq=dq, dk=dk, dv=dv)
+        d_rows_out, q, k, v, out = (array[rows] for array in (d_out, kept.q, kept.k, kept.v, kept.out))
+        sight = shape.sight(segment.sample, noise)
+        attention_backward(d_rows_out, q, k, v, out, statistics, sight, dq=dq, dk=dk, dv=dv)

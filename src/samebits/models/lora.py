@@ -46,8 +46,7 @@ def target_names(layers: Iterable[str], targets: Sequence[str], *, head: str) ->
         raise RecipeError(
             "`lora_target_modules` must name linear layers of the base" + (" other than its head" if chosen else ""),
             got=", ".join(targets),
-            remedy="name some of "
-            + ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names if name != head)),
+            remedy=f"name some of {', '.join(_last_parts(name for name in names if name != head))}",
         )
     return chosen
 
@@ -69,7 +68,6 @@ def peft_config(settings: Settings, targets: Sequence[str], *, is_transposed: bo
         is_transposed: the base keeps its weights as [in, out], as GPT-2 does.
     """
     stated = settings.lora_target_modules or ()
-    last_parts = {name.rpartition(".")[2] for name in targets}
     return {
         "bias": "none",
         "fan_in_fan_out": is_transposed,
@@ -79,11 +77,15 @@ def peft_config(settings: Settings, targets: Sequence[str], *, is_transposed: bo
         "modules_to_save": None,
         "peft_type": "LORA",
         "r": settings.lora_r,
-        "target_modules": last_parts if stated in ((), ALL_LINEAR) else set(stated),
+        "target_modules": set(_last_parts(targets)) if stated in ((), ALL_LINEAR) else set(stated),
         "task_type": "CAUSAL_LM",
         "use_dora": False,
         "use_rslora": settings.use_rslora,
     }
+
+
+def _last_parts(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name.rpartition(".")[2] for name in names))
 
 
 def a_name(layer: str) -> str:
@@ -111,7 +113,8 @@ def initialise(tensors: Mapping[str, F32], seed: int) -> None:
         if name.endswith("lora_B.weight"):
             tensor.fill(0)
         else:
-            tensor[...] = kaiming_uniform(*tensor.shape, Stream(seed, Purpose.INITIALISATION, tensor=number))
+            rows, fan_in = tensor.shape
+            tensor[...] = kaiming_uniform(rows, fan_in, Stream(seed, Purpose.INITIALISATION, tensor=number))
 
 
 def low_ranks(layers: Iterable[str], tensors: Mapping[str, F32], settings: Settings) -> dict[str, LowRank]:

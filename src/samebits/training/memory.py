@@ -21,7 +21,7 @@ class PassPlan:
 
 
 def plan_pass(model: Decoder, samples: Sequence[TokenSample], budget_mib: int) -> PassPlan:
-    """Return the plan for a step's samples: activations are kept if the longest of them fits the budget with all kept."""
+    """Return the plan for a step's samples: activations are kept if the longest sample's fit the budget."""
     budget_bytes = budget_mib * MIB
     longest = max(len(sample.input_ids) for sample in samples)
     rows_kept = budget_bytes // (ITEM_BYTES * model.floats_per_row(keeps_activations=True))

@@ -131,12 +131,8 @@ def take_step(
     norm = gradient_norm(gradient, tensors, n_targets=n_target_tokens)
     gradients_sha256 = tensors_sha256(tensors.views(gradient))
     learning_rate = _schedule(settings, n_steps).learning_rate(plan.step - 1)
-    scalars = adamw_scalars(
-        _adamw(settings),
-        learning_rate=learning_rate,
-        step=plan.step - 1,
-        clip=clip_factor(norm, settings.max_grad_norm),
-    )
+    clip = clip_factor(norm, settings.max_grad_norm)
+    scalars = adamw_scalars(_adamw(settings), learning_rate=learning_rate, step=plan.step - 1, clip=clip)
     adamw(state.adapted.flat, gradient, state.exp_avg, state.exp_avg_sq, scalars)
     check_tensors(state.adapted.parameters, "parameter", plan.step)
     record = step_record(

@@ -50,10 +50,10 @@ class TrainingState:
 
 def begin(adapted: AdaptedModel) -> TrainingState:
     """Return the state before the first step."""
-    moments = [empty_by_lines(adapted.tensors.size) for _ in MOMENTS]
-    for moment in moments:
-        moment.fill(0)
-    return TrainingState(adapted, *moments)
+    exp_avg, exp_avg_sq = (empty_by_lines(adapted.tensors.size) for _ in MOMENTS)
+    exp_avg.fill(0)
+    exp_avg_sq.fill(0)
+    return TrainingState(adapted, exp_avg, exp_avg_sq)
 
 
 def snapshot(state: TrainingState) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
