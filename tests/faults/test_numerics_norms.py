@@ -24,7 +24,7 @@ def refusal(faulty: Library) -> str:
     ("edit", "canary"),
     [
         pytest.param(
-            ("norms.cpp", "Add()) / (float)n;\n      mean =", "Add()) * (1.0f / (float)n);\n      mean ="),
+            ("norms.cpp", "sum_of(from, n) / (float)n", "sum_of(from, n) * (1.0f / (float)n)"),
             "layer_norm",
             id="a mean by the reciprocal of n",
         ),

@@ -64,7 +64,7 @@ void loss_sum_part(const void* given, int, int) {
   for (float& lane : lanes) lane = EMPTY_SUM;
   for (int64_t r = 0; r < job.rows; r++)
     if (job.targets[r] != NO_TARGET) lanes[r % LANES] = lanes[r % LANES] + job.losses[r];
-  *job.out = sum_of(lanes);
+  *job.out = sum_of(lanes, LANES);  // -0 + lane = lane
 }
 
 }  // namespace

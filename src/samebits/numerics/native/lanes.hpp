@@ -23,8 +23,8 @@ struct Elements {
   }
 };
 
-// Lane l takes in lane l + HALF, then + HALF / 2, ... 1: the upper lanes are turned to the lower places; what then stands
-// above is not looked at again.
+// Lane l takes in lane l + HALF, then + HALF / 2, ... 1: the upper lanes are turned to the lower places; what then
+// stands above is not looked at again.
 template <int HALF, class Join>
 SB_INLINE f32v join_within(f32v lanes, Join join) {
   lanes = join(lanes, rotated<HALF>(lanes));

@@ -31,7 +31,7 @@ struct Forward {
     float* to = out[r];
     f32v mean{};
     if (CENTERED) {
-      means[r] = fold_lanes(n, EMPTY_SUM, [=](f32v lanes, Elements e) { return lanes + e.load(from); }, Add()) / (float)n;
+      means[r] = sum_of(from, n) / (float)n;
       mean = splat(means[r]);
     }
     const float squares = fold_lanes(
@@ -105,7 +105,8 @@ struct WeightBackward {
 
   // Takes `count` rows from r on into the sums of columns `start` to `end`, which lie at the columns' own places.
   template <int COUNT>
-  __attribute__((always_inline)) void take_in(int64_t r, int64_t start, int64_t end, float* weights, float* biases) const {
+  __attribute__((always_inline)) void take_in(int64_t r, int64_t start, int64_t end, float* weights,
+                                              float* biases) const {
     f32v mean[COUNT], rstd[COUNT];
     for (int k = 0; k < COUNT; k++) {
       mean[k] = CENTERED ? splat(means[r + k]) : f32v{};
@@ -180,8 +181,8 @@ SB_EXPORT int32_t sb_layer_norm_backward_weight_f32(int64_t rows, int64_t n, con
 }
 
 // out[r] = x[r] * rstd * weight; rstd of each row is kept for the backward pass.
-SB_EXPORT int32_t sb_rms_norm_f32(int64_t rows, int64_t n, const float* x, int64_t x_row, const float* weight, float eps,
-                                  float* out, int64_t out_row, float* rstd, int32_t n_threads) {
+SB_EXPORT int32_t sb_rms_norm_f32(int64_t rows, int64_t n, const float* x, int64_t x_row, const float* weight,
+                                  float eps, float* out, int64_t out_row, float* rstd, int32_t n_threads) {
   const sb::Forward<false> job{rows, n, {x, x_row}, weight, nullptr, eps, {out, out_row}, nullptr, rstd};
   return sb::run_rows(job, n_threads);
 }
@@ -189,14 +190,15 @@ SB_EXPORT int32_t sb_rms_norm_f32(int64_t rows, int64_t n, const float* x, int64
 SB_EXPORT int32_t sb_rms_norm_backward_f32(int64_t rows, int64_t n, const float* dy, int64_t dy_row, const float* x,
                                            int64_t x_row, const float* rstd, const float* weight, float* dx,
                                            int64_t dx_row, int32_t accumulate, int32_t n_threads) {
-  const sb::Backward<false> job{rows,   n,      {dy, dy_row},  {x, x_row},     nullptr, rstd,
-                                weight, {dx, dx_row}, accumulate != 0};
+  const sb::Backward<false> job{rows, n,      {dy, dy_row},  {x, x_row},     nullptr,
+                                rstd, weight, {dx, dx_row}, accumulate != 0};
   return sb::run_rows(job, n_threads);
 }
 
 SB_EXPORT int32_t sb_rms_norm_backward_weight_f32(int64_t rows, int64_t n, const float* dy, int64_t dy_row,
                                                   const float* x, int64_t x_row, const float* rstd, float* dweight,
                                                   int32_t accumulate, int32_t n_threads) {
-  const sb::WeightBackward<false> job{rows, n, {dy, dy_row}, {x, x_row}, nullptr, rstd, dweight, nullptr, accumulate != 0};
+  const sb::WeightBackward<false> job{rows, n,       {dy, dy_row}, {x, x_row},     nullptr,
+                                      rstd, dweight, nullptr,      accumulate != 0};
   return sb::run_columns(job, n_threads);
 }

@@ -33,11 +33,11 @@ SB_INLINE void each_vector(int64_t n, Body body) {
   if (i < n) body(Elements{i, (int)(n - i)});
 }
 
-SB_INLINE float sum_of(const float (&lanes)[LANES]) {
-  return fold_lanes(LANES, EMPTY_SUM, [&](f32v, Elements e) { return e.load(lanes); }, Add());
+SB_INLINE float sum_of(const float* x, int64_t n) {
+  return fold_lanes(n, EMPTY_SUM, [=](f32v lanes, Elements e) { return lanes + e.load(x); }, Add());
 }
 
-// N sums over the same elements, each in its own 64 lanes: `step(accumulators, elements)` takes one vector of elements in.
+// N sums over the same elements, each in its own 64 lanes: `step(accumulators, elements)` takes a vector of them in.
 // The lanes are walked in groups, so that the accumulators of one group stay in registers.
 template <int N, class Step>
 SB_INLINE void fold_sums(int64_t n, float (&sums)[N], Step step) {
@@ -61,7 +61,7 @@ SB_INLINE void fold_sums(int64_t n, float (&sums)[N], Step step) {
     for (int v = 0; v < GROUP; v++)
       for (int k = 0; k < N; k++) store(lanes[k] + (first + v) * WIDTH, accumulators[v][k]);
   }
-  for (int k = 0; k < N; k++) sums[k] = sum_of(lanes[k]);
+  for (int k = 0; k < N; k++) sums[k] = sum_of(lanes[k], LANES);  // -0 + lane = lane
 }
 
 // Runs job.row(r) for each of job.rows rows of job.n elements, the rows divided among threads.

@@ -12,7 +12,8 @@ struct Softmax {
   void row(int64_t r) const {
     const float *from = x[r], *next = x[r + 1 < rows ? r + 1 : r];
     float* to = out[r];
-    const float sum = sum_of_exponentials(from, n, maximum_of(from, n), next, [=](Elements e, f32v kept) { e.store(to, kept); });
+    const float m = maximum_of(from, n);
+    const float sum = sum_of_exponentials(from, n, m, next, [=](Elements e, f32v kept) { e.store(to, kept); });
     const f32v inverse = splat(1.0f / sum);
     each_vector(n, [=](Elements e) { e.store(to, e.load(to) * inverse); });
   }
@@ -61,7 +62,7 @@ struct LogSoftmaxBackward {
     const int64_t next = r + 1 < rows ? r + 1 : r;
     const float *d = dy[r], *logs = y[r], *next_d = dy[next], *next_logs = y[next];
     float* to = dx[r];
-    const f32v sum = splat(fold_lanes(n, EMPTY_SUM, [=](f32v lanes, Elements e) { return lanes + e.load(d); }, Add()));
+    const f32v sum = splat(sum_of(d, n));
     each_vector(n, [=](Elements e) {
       ask_for(next_d, e);
       ask_for(next_logs, e);
