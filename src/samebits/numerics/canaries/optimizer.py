@@ -39,7 +39,8 @@ def _tree_answer(leaves: list[list[int]]) -> list[int]:
 
 
 def _gradient() -> tuple[F32]:
-    return (pattern(22, TENSORS.size, low=100, high=120),)
+    """Return a gradient whose norm tells the sum's tree: in another, or in one row, it is the next float32."""
+    return (pattern(105, TENSORS.size, low=117, high=120),)
 
 
 def _norm(gradient: F32) -> F32:
@@ -74,7 +75,7 @@ CANARIES = (
     ),
     Canary(
         *("N-13", "gradient_norm", _gradient, _norm, _norm_answer),
-        "e662afec07235b696d214c8acfdbfad1dbd79e64dbbb23e9c68ecaf9cdb8748d",
+        "e459b151850952f5834ef94a9e196a89384264dff2a03cbdb74620008e520c4a",
     ),
     Canary(
         *("N-13", "adamw", _adamw_operands, _adamw, _adamw_answer),
