@@ -1,9 +1,9 @@
-"""Matrix products of bfloat16 (N-05) beside torch's; see benchmarks/pairs.py for how they are timed and what is printed.
+"""Matrix products of bfloat16 (N-05) beside torch's; benchmarks/pairs.py says how they are timed and what is printed.
 
 python benchmarks/products_bf16.py [--threads 1 2] [--only linear mixed backward float32] [--cpu-time]
 
-Ours give float32, torch's bfloat16: half the bytes to write. SAMEBITS_ISA=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE times the
-replay beside a torch that has neither AMX nor avx512_bf16. The group `float32` has our own product N-04 for "theirs".
+Ours give float32, torch's bfloat16: half the bytes to write. SAMEBITS_ISA=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE times
+the replay beside a torch that has neither AMX nor avx512_bf16. In the group `float32` our own product N-04 is "theirs".
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ def to_torch(array: BF16) -> torch.Tensor:
     return torch.from_numpy(array.copy()).view(torch.bfloat16)
 
 
-def against_baseline(
-    function: Callable[..., F32], x: F32 | BF16, weight: PackedWeightBf16
-) -> Callable[[], None]:
+def against_baseline(function: Callable[..., F32], x: F32 | BF16, weight: PackedWeightBf16) -> Callable[[], None]:
     """Return a check of the first rows against the plainest library."""
     return same_as_baseline(function(x, weight)[:SAMPLE_ROWS], lambda: function(x[:SAMPLE_ROWS], weight))
 

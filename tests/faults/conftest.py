@@ -40,9 +40,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, best_isa: str) -> Callable[
                 patch.setattr(build, "sources_sha256", lambda _: "faulty")
                 # -O1 for the compiler's time; the arithmetic's flags stay.
                 flags = ["-O1", *flags]
-                paths = build.build(
-                    native=native, folder=next(folders), isas=[isa], extra_flags=flags, compiler=""
-                )
+                paths = build.build(native=native, folder=next(folders), isas=[isa], extra_flags=flags, compiler="")
         finally:
             for name, data in originals.items():
                 (native / name).write_bytes(data)

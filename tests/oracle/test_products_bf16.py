@@ -1,4 +1,4 @@
-"""N-05 on every library against the oracle, bit by bit; the flushing that no x86-64 library needs to do by hand, too."""
+"""N-05 on every library against the oracle, bit by bit; flushing by hand, which no x86-64 library needs, as well."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def laid_out(array: F32 | BF16, layout: str) -> F32 | BF16:
     return room
 
 
-def check(
-    a: BF16, b: BF16, bias: F32 | None, onto: F32 | None, layouts: tuple[str, str, str], words: Words
-) -> None:
+def check(a: BF16, b: BF16, bias: F32 | None, onto: F32 | None, layouts: tuple[str, str, str], words: Words) -> None:
     m, n = a.shape[0], b.shape[1]
     expected = oracle.linear_bf16(
         a.tolist(),
@@ -57,8 +55,8 @@ def check(
         onto=None if onto is None else words(onto),
     )
     wide_a, wide_b = conversions.convert_bf16_f32(a), conversions.convert_bf16_f32(b)
-    for left, right in ((a, b), (wide_a, wide_b)):
-        left, right = laid_out(left, layouts[0]), laid_out(right, layouts[1])
+    for plain_left, plain_right in ((a, b), (wide_a, wide_b)):
+        left, right = laid_out(plain_left, layouts[0]), laid_out(plain_right, layouts[1])
         packed = products_bf16.pack_bf16(right, layout="kn")
         assert products_bf16.pack_bf16(right.T, layout="nk").data.tobytes() == packed.data.tobytes()
         # Without `accumulate` nothing of what C held may come through.

@@ -79,7 +79,7 @@ def test_order(native: Library, terms: Terms, expected: float) -> None:
         ({0: (1.5 * 2.0**-63, 2.0**-63), 32: (-(2.0**-63), 2.0**-63)}, 0),
         # What vanished does not come back: a quarter of the least four times over is nothing.
         ({0: (2.0**-64, 2.0**-64), 2: (2.0**-64, 2.0**-64), 4: (2.0**-64, 2.0**-64), 6: (2.0**-64, 2.0**-64)}, 0),
-        # Too small is decided after rounding to 24 bits with any exponent. 2^-126 - 2^-151 is a tie and goes to 2^-126 ...
+        # Too small is decided after rounding to 24 bits with any exponent. 2^-126 - 2^-151 is a tie, goes to 2^-126 ...
         ({0: (1.0, LEAST), 2: (-(2.0**-70), 2.0**-81)}, bits(LEAST)),
         # ... and what is a little less goes to 2^-126 - 2^-150 and vanishes, though binary32 itself would give 2^-126.
         ({0: (1.0, LEAST), 2: (-(1.0 + 2.0**-7) * 2.0**-70, 2.0**-81)}, 0),

@@ -14,6 +14,7 @@ F32 = np.ndarray[Any, np.dtype[np.float32]]
 BF16 = np.ndarray[Any, np.dtype[np.uint16]]
 F16 = np.ndarray[Any, np.dtype[np.float16]]
 Numbers = F32 | BF16 | F16
+FLOAT32, UINT16, FLOAT16 = np.dtype(np.float32), np.dtype(np.uint16), np.dtype(np.float16)
 ITEM_BYTES = 4
 LINE_BYTES = 64
 _MAX_OVERLAP_WORK = 10_000
@@ -21,10 +22,10 @@ _MAX_OVERLAP_WORK = 10_000
 
 def check_f32(name: str, array: Any, *, n_dims: int | None, where: str) -> None:
     """Refuse what is not an aligned float32 array in this machine's byte order with `n_dims` dimensions."""
-    check_dtype(name, array, ("float32",), n_dims=n_dims, where=where)
+    check_dtype(name, array, (FLOAT32,), n_dims=n_dims, where=where)
 
 
-def check_dtype(name: str, array: Any, dtypes: tuple[str, ...], *, n_dims: int | None, where: str) -> None:
+def check_dtype(name: str, array: Any, dtypes: tuple[np.dtype[Any], ...], *, n_dims: int | None, where: str) -> None:
     """Refuse what is not an aligned array of one of `dtypes` in native byte order with `n_dims` dimensions."""
     if not isinstance(array, np.ndarray) or array.dtype not in dtypes or not array.flags.aligned:
         if not isinstance(array, np.ndarray):
@@ -33,7 +34,7 @@ def check_dtype(name: str, array: Any, dtypes: tuple[str, ...], *, n_dims: int |
             got = f"{array.dtype}"
         else:
             got = "an unaligned one"
-        must = f"`{name}` must be a {' or '.join(dtypes)} array of native byte order"
+        must = f"`{name}` must be a {' or '.join(map(str, dtypes))} array of native byte order"
         raise NumericsError(must, got=got, where=where)
     if n_dims is not None and array.ndim != n_dims:
         raise NumericsError(f"`{name}` must have {n_dims} dimensions", got=shape_text(array.shape), where=where)

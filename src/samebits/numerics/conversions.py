@@ -14,6 +14,9 @@ from samebits.numerics.arrays import (
     BF16,
     F16,
     F32,
+    FLOAT16,
+    FLOAT32,
+    UINT16,
     Numbers,
     check_apart,
     check_contiguous,
@@ -26,25 +29,29 @@ from samebits.numerics.arrays import (
 
 def convert_f32_bf16(x: F32, *, out: BF16 | None = None) -> BF16:
     """Return x rounded to bfloat16 patterns, ties to even, subnormals kept, NaN made quiet (N-14)."""
-    return _convert("convert_f32_bf16", x, "float32", "uint16", out)
+    converted: BF16 = _convert("convert_f32_bf16", x, FLOAT32, UINT16, out)
+    return converted
 
 
 def convert_bf16_f32(x: BF16, *, out: F32 | None = None) -> F32:
     """Return the float32 of bfloat16 patterns, exactly (N-14)."""
-    return _convert("convert_bf16_f32", x, "uint16", "float32", out)
+    converted: F32 = _convert("convert_bf16_f32", x, UINT16, FLOAT32, out)
+    return converted
 
 
 def convert_f16_f32(x: F16, *, out: F32 | None = None) -> F32:
     """Return the float32 of float16, exactly (N-14)."""
-    return _convert("convert_f16_f32", x, "float16", "float32", out)
+    converted: F32 = _convert("convert_f16_f32", x, FLOAT16, FLOAT32, out)
+    return converted
 
 
 def convert_f32_f16(x: F32, *, out: F16 | None = None) -> F16:
     """Return x rounded to float16, ties to even, subnormals kept, NaN made quiet (N-14)."""
-    return _convert("convert_f32_f16", x, "float32", "float16", out)
+    converted: F16 = _convert("convert_f32_f16", x, FLOAT32, FLOAT16, out)
+    return converted
 
 
-def _convert(name: str, x: Numbers, from_dtype: str, to_dtype: str, out: Numbers | None) -> Any:
+def _convert(name: str, x: Numbers, from_dtype: np.dtype[Any], to_dtype: np.dtype[Any], out: Numbers | None) -> Any:
     where = f"{name}, N-14"
     check_dtype("x", x, (from_dtype,), n_dims=None, where=where)
     check_contiguous("x", x, where=where)

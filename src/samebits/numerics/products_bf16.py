@@ -15,6 +15,8 @@ from samebits.numerics import library
 from samebits.numerics.arrays import (
     BF16,
     F32,
+    FLOAT32,
+    UINT16,
     check_apart,
     check_contiguous,
     check_dtype,
@@ -28,7 +30,7 @@ from samebits.numerics.arrays import (
 )
 
 # What an operand may be: float32, rounded as it is read (N-14), or patterns of bfloat16.
-DTYPES = ("float32", "uint16")
+DTYPES = (FLOAT32, UINT16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ def pack_bf16(weight: F32 | BF16, *, layout: Literal["nk", "kn"]) -> PackedWeigh
     k, n = matrix.shape
     used = library.loaded()
     data = empty_by_lines(used.functions.sb_packed_size_bf16(n, k))
-    is_f32 = matrix.dtype == np.float32
+    is_f32 = matrix.dtype == FLOAT32
     used.call("sb_pack_bf16", n, k, pointer(matrix), is_f32, b_k, b_n, pointer(data), library.threads())
     return PackedWeightBf16(n, k, data)
 
@@ -150,7 +152,7 @@ def _operand(name: str, x: F32 | BF16, width: int, letter: str, *, where: str) -
         must = f"`{name}` must be [M, {letter}] = [M, {width}]"
         raise NumericsError(must, got=shape_text(x.shape), where=where)
     row, column = matrix_strides(name, x, where=where)
-    return pointer(x), x.dtype == np.float32, row, column
+    return pointer(x), x.dtype == FLOAT32, row, column
 
 
 def _output(

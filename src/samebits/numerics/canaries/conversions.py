@@ -26,7 +26,7 @@ def _f32_operand() -> tuple[F32]:
 
 def _f16_operand() -> tuple[F32]:
     """Return each binary16 in the low half of a float32."""
-    return (np.arange(1 << 16, dtype=np.uint32).view(np.float32)[:: 5],)
+    return (np.arange(1 << 16, dtype=np.uint32).view(np.float32)[::5],)
 
 
 def _to_bf16(x: F32) -> F32:
