@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,12 @@ from samebits.numerics.embedding import embedding
 from samebits.numerics.host_scalars import decimal_of, nearest_f32
 
 HEAD = "lm_head"
+_TANH_FORM = {"approximate": "tanh"}
 ACTIVATIONS = {
-    "gelu_new": (functions.gelu_tanh, functions.gelu_tanh_backward),
-    "gelu_pytorch_tanh": (functions.gelu_tanh, functions.gelu_tanh_backward),
+    "gelu_new": (partial(functions.gelu, **_TANH_FORM), partial(functions.gelu_backward, **_TANH_FORM)),
+    "gelu_pytorch_tanh": (partial(functions.gelu, **_TANH_FORM), partial(functions.gelu_backward, **_TANH_FORM)),
     "gelu": (functions.gelu, functions.gelu_backward),
-    "relu": (functions.relu, functions.relu_backward),
+    "relu": (functions.relu, functions.threshold_backward),
     "silu": (functions.silu, functions.silu_backward),
 }
 # What this file computes of the keys that change a GPT-2's arithmetic.

@@ -128,8 +128,6 @@ OPS = (
     _reduction("dot", 2, _PRODUCT_DOMAIN),
     _function("exp", 1.0),
     _function("log", 1.0),
-    _function("sin", 1.0),
-    _function("cos", 1.0),
     Op(
         *("attention", "N-16", "sb_attention_f32", (*_ATTENTION, *_HEADS, POINTER, INT)),
         *(_PRODUCT_DOMAIN, None, "attention.attention"),
@@ -138,6 +136,7 @@ OPS = (
         *("attention_backward", "N-16", "sb_attention_backward_f32"),
         (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
         *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
+    ),
     _function("sin", 2.0),
     _function("cos", 2.0),
     _function("tanh", 2.0),

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     ORDER = 4
     SAMPLING = 5
     HELD_OUT = 6
+    BASE_DROPOUT = 7
 
 
 @dataclass(frozen=True)
