@@ -88,6 +88,7 @@ def backward(attention: Attention, dout: Array) -> tuple[list[list[list[int]]], 
     """Return dq, dk and dv, as q, k and v are laid out."""
     a, d, out = attention, len(attention.q[0][0]), attention.forward()
     rows, width = range(len(a.q)), range(d)
+    weights = [[a.kept_weights(h, i) for h in a.heads()] for i in rows]
     gradients = [[[a.normalized(x, a.weights(h, i)[2]) for x in dout[i][h]] for h in a.heads()] for i in rows]
     ds = [[_score_gradients(a, h, i, gradients[i][h], dout[i][h], out[i][h]) for h in a.heads()] for i in rows]
 
@@ -104,7 +105,7 @@ def backward(attention: Attention, dout: Array) -> tuple[list[list[list[int]]], 
         return chain((ds[i][h][j], a.q[i][h][c]) for i in rows if j in ds[i][h])
 
     def dv(h: int, j: int, c: int) -> int:
-        return chain((a.kept_weights(h, i)[j], gradients[i][h][c]) for i in rows if j in ds[i][h])
+        return chain((weights[i][h][j], gradients[i][h][c]) for i in rows if j in ds[i][h])
 
     keys, groups = range(len(a.k)), range(len(a.k[0]))
     return (
