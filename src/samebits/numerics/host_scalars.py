@@ -55,7 +55,7 @@ def _nearest(x: Fraction, precision: int, least_exponent: int, end: int) -> floa
     # `round` of a Fraction takes ties to the even integer.
     mantissa = round(x / Fraction(2) ** exponent)
     if abs(mantissa) >= 2 ** max(end - exponent, 0):
-        return math.copysign(math.inf, x)
+        return math.inf if x > 0 else -math.inf
     return math.ldexp(mantissa, exponent)
 
 

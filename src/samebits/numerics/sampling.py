@@ -1,0 +1,121 @@
+"""The next token from logits (N-24): integer weights, so that no order of summation reaches the choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from samebits.errors import NonFiniteError, NumericsError
+from samebits.numerics import elementwise, functions, random
+from samebits.numerics.arrays import F32, check_contiguous, check_f32
+from samebits.numerics.host_scalars import decimal_of, nearest_f32
+from samebits.numerics.random import Stream
+
+Weights = np.ndarray[Any, np.dtype[np.uint64]]
+WEIGHT_ONE = 2**40
+# The sum of all weights stays below 2^63.
+MAX_TOKENS = 2**23
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is chosen (N-24); the names are transformers', and the defaults choose among all tokens.
+
+    Args:
+        temperature: 0 takes the largest logit.
+        top_k: 0 keeps all.
+    Raises:
+        NumericsError: a setting does not fit.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, holds, must in (
+            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
+            ("top_k", self.top_k >= 0, "0 or more"),
+            ("top_p", 0 <= self.top_p <= 1, "from 0 to 1"),
+            ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
+            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "above 0"),
+        ):
+            if not holds:
+                raise NumericsError(f"`{name}` must be {must}", got=repr(getattr(self, name)), where="N-24")
+
+
+def next_token(logits: F32, sampling: Sampling, stream: Stream, *, position: int, seen: Iterable[int] = ()) -> int:
+    """Choose a token.
+
+    Bits: N-24.
+
+    Args:
+        logits: [V] float32, C-contiguous; not modified.
+        stream: of purpose SAMPLING.
+        position: the token's place in its unpadded sequence.
+        seen: the tokens before it, which the repetition penalty meets.
+    Raises:
+        NumericsError: the logits do not fit, or one of `seen` is no token.
+        NonFiniteError: a logit is NaN or +infinity, or all are -infinity.
+    """
+    where = "next_token, N-24"
+    check_f32("logits", logits, n_dims=1, where=where)
+    check_contiguous("logits", logits, where=where)
+    if not 0 < logits.size <= MAX_TOKENS:
+        raise NumericsError(f"there must be 1 to {MAX_TOKENS} logits", got=str(logits.size), where=where)
+    scores = _penalised(logits, sampling.repetition_penalty, seen)
+    # A NaN is the largest where there is one.
+    largest = float(scores.max())
+    if not math.isfinite(largest):
+        raise NonFiniteError("the largest logit must be finite", got=str(largest), where=where)
+    if sampling.temperature == 0:
+        return int(np.argmax(scores))
+    temperature = nearest_f32(decimal_of(sampling.temperature))
+    scores = elementwise.div(scores, np.full_like(scores, temperature))
+    return _drawn(_kept(scores, sampling), stream, position)
+
+
+def _penalised(logits: F32, penalty: float, seen: Iterable[int]) -> F32:
+    if penalty == 1:
+        return logits
+    tokens = np.unique(np.fromiter(seen, dtype=np.int64))
+    if tokens.size and (tokens[0] < 0 or tokens[-1] >= logits.size):
+        got = f"{tokens[0]} to {tokens[-1]} of {logits.size}"
+        raise NumericsError("tokens must have a logit", got=got, where="next_token, N-24")
+    scores, chosen = logits.copy(), logits[tokens]
+    factors = np.full_like(chosen, nearest_f32(decimal_of(penalty)))
+    lower, higher = elementwise.mul(chosen, factors), elementwise.div(chosen, factors)
+    scores[tokens] = np.where(chosen < 0, lower, higher)
+    return scores
+
+
+def _kept(scores: F32, sampling: Sampling) -> Weights:
+    """Return each token's weight, 0 where top-k, top-p or min-p leaves it out."""
+    below = elementwise.sub(scores, np.full_like(scores, scores.max()))
+    # The product is exact in binary64, and the fraction is cut.
+    weights = (functions.exp(below).astype(np.float64) * WEIGHT_ONE).astype(np.uint64)
+    if sampling.top_k or sampling.top_p < 1:
+        # Stable: of equal scores the lower token comes first.
+        ranking = np.argsort(-scores, kind="stable")[: sampling.top_k or None]
+        if sampling.top_p < 1:
+            sums = np.cumsum(weights[ranking])
+            mass = math.ceil(decimal_of(sampling.top_p) * int(sums[-1]))
+            ranking = ranking[: int(np.searchsorted(sums, np.uint64(mass))) + 1]
+        left, weights = weights, np.zeros_like(weights)
+        weights[ranking] = left[ranking]
+    if sampling.min_p > 0:
+        weights[weights < np.uint64(math.ceil(decimal_of(sampling.min_p) * WEIGHT_ONE))] = 0
+    return weights
+
+
+def _drawn(weights: Weights, stream: Stream, position: int) -> int:
+    high, low = random.words(stream, 2, first=4 * position).tolist()
+    sums = np.cumsum(weights)
+    target = (high << 32 | low) * int(sums[-1]) >> 64
+    return int(np.searchsorted(sums, np.uint64(target), side="right"))
