@@ -13,18 +13,19 @@ from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import (
     F32,
-    ITEM_BYTES,
     check_contiguous,
     check_f32,
     check_shape,
     check_writable,
-    pointer,
+    pointer_of_contiguous,
 )
 
 Approximation = Literal["none", "tanh"]
 _FLOAT32 = np.dtype(np.float32)
-# Bits of `ndarray.flags.num`.
-_C_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
+# Bits of `ndarray.flags.num`: C-contiguous, aligned and writeable.
+_READABLE = 0x1 | 0x100
+_WRITABLE = _READABLE | 0x400
+_LABELS = {1: ("x",), 2: ("grad_output", "x")}
 
 
 def exp(x: F32, *, out: F32 | None = None) -> F32:
@@ -101,7 +102,7 @@ def gelu_backward(
 
 def threshold_backward(grad_output: F32, x: F32, threshold: float = 0.0, *, out: F32 | None = None) -> F32:
     """Return `grad_output` where x is greater than `threshold`, else +0: relu's gradient at threshold 0 (N-08)."""
-    return _apply("threshold_backward", "N-08", (grad_output, x), out, (_float32("threshold", threshold),))
+    return _apply("threshold_backward", "N-08", (grad_output, x), out, _float32("threshold", threshold))
 
 
 def _gelu(name: str, approximate: str) -> str:
@@ -118,55 +119,47 @@ def _float32(name: str, scalar: float) -> float:
     return float(scalar)
 
 
-def _apply(
-    name: str, clause: str, operands: tuple[F32, ...], out: F32 | None, scalars: tuple[float, ...] = ()
-) -> F32:
-    """Call a kernel on operands of one shape; the checks look at a few attributes where all is well."""
-    n_bytes = _checked_bytes(name, clause, operands)
+def _apply(name: str, clause: str, operands: tuple[F32, ...], out: F32 | None, *scalars: float) -> F32:
+    """Call a kernel on operands of one shape."""
+    shape = operands[0].shape if type(operands[0]) is np.ndarray else ()
+    for operand in operands:
+        if not _is_well(operand, _READABLE) or operand.shape != shape:
+            _refuse(name, clause, operands, shape)
     if out is None:
-        out = np.empty(operands[0].shape, dtype=_FLOAT32)
-        to = pointer(out)
-        pointers = [pointer(operand) for operand in operands]
+        out = np.empty(shape, dtype=_FLOAT32)
+        starts = [pointer_of_contiguous(operand) for operand in operands]
+        to = pointer_of_contiguous(out)
     else:
-        _check_out(name, clause, out, operands[0].shape)
-        to = pointer(out)
-        pointers = [pointer(operand) for operand in operands]
-        for start in pointers:
-            if start != to and abs(start - to) < n_bytes:
+        if not _is_well(out, _WRITABLE) or out.shape != shape:
+            _refuse_output(name, clause, out, shape)
+        starts = [pointer_of_contiguous(operand) for operand in operands]
+        to = pointer_of_contiguous(out)
+        n_bytes = out.nbytes
+        for start in starts:
+            if start != to and -n_bytes < start - to < n_bytes:
                 where = f"{name}, {clause}"
                 raise NumericsError("`out` must be an operand or share no memory with one", where=where)
-    symbol = f"sb_{name}_f32"
-    library.loaded().call(symbol, n_bytes // ITEM_BYTES, *pointers, *scalars, to, library.threads())
+    library.loaded().call(f"sb_{name}_f32", out.size, *starts, *scalars, to, library.threads())
     return out
 
 
-def _checked_bytes(name: str, clause: str, operands: tuple[F32, ...]) -> int:
-    first = operands[0]
-    shape = first.shape if type(first) is np.ndarray else None
-    for label, operand in zip(("x",) if len(operands) == 1 else ("grad_output", "x"), operands, strict=True):
-        if (
-            type(operand) is not np.ndarray
-            or operand.dtype is not _FLOAT32
-            or operand.flags.num & (_C_CONTIGUOUS | _ALIGNED) != _C_CONTIGUOUS | _ALIGNED
-            or operand.shape != shape
-        ):
-            where = f"{name}, {clause}"
-            check_f32(label, operand, n_dims=None, where=where)
-            check_shape(label, operand, first.shape, where=where)
-            check_contiguous(label, operand, where=where)
-    return first.nbytes
+def _is_well(array: F32, flags: int) -> bool:
+    """Tell whether nothing is wrong with an array but perhaps its shape: quick, for small arrays are common."""
+    return type(array) is np.ndarray and array.dtype is _FLOAT32 and array.flags.num & flags == flags
 
 
-def _check_out(name: str, clause: str, out: F32, shape: tuple[int, ...]) -> None:
-    well = _C_CONTIGUOUS | _ALIGNED | _WRITEABLE
-    if (
-        type(out) is not np.ndarray
-        or out.dtype is not _FLOAT32
-        or out.flags.num & well != well
-        or out.shape != shape
-    ):
-        where = f"{name}, {clause}"
-        check_f32("out", out, n_dims=None, where=where)
-        check_shape("out", out, shape, where=where)
-        check_contiguous("out", out, where=where)
-        check_writable("out", out, where=where)
+def _refuse(name: str, clause: str, operands: tuple[F32, ...], shape: tuple[int, ...]) -> None:
+    """Say what is wrong with an operand, unless it is no more than a subclass or another object of the dtype."""
+    where = f"{name}, {clause}"
+    for label, operand in zip(_LABELS[len(operands)], operands, strict=True):
+        check_f32(label, operand, n_dims=None, where=where)
+        check_shape(label, operand, shape, where=where)
+        check_contiguous(label, operand, where=where)
+
+
+def _refuse_output(name: str, clause: str, out: F32, shape: tuple[int, ...]) -> None:
+    where = f"{name}, {clause}"
+    check_f32("out", out, n_dims=None, where=where)
+    check_shape("out", out, shape, where=where)
+    check_contiguous("out", out, where=where)
+    check_writable("out", out, where=where)

@@ -109,12 +109,12 @@ def _gelu_tanh_decay(m: int) -> tuple[int, int]:
     low = fma(square, GELU_L, sub(GELU_K, slope))
     low = fma(fma(m, m, square ^ SIGN), GELU_L, low)
     low = add(fma(square, GELU_L_LOW, low), GELU_K_LOW)
-    # n - 34 from the shift, as in the clause: the rounding is to an integer all the same.
-    shift = sub(SHIFT, number(34))
+    # Not SHIFT itself: a half is rounded to an even n + 93 (N-08).
+    shift = add(SHIFT, number(93))
     shifted = fma(m ^ SIGN, slope, shift)
     n = sub(shifted, shift)
     r = fma(m ^ SIGN, low, fma(m ^ SIGN, slope, n ^ SIGN))
-    return polynomial(r, EXP2), power_of_two(integer(shifted))
+    return polynomial(r, EXP2), power_of_two(integer(shifted) - 127)
 
 
 def gelu_tanh(x: int) -> int:
