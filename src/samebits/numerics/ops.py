@@ -49,9 +49,14 @@ def _elementwise(name: str, clause: str, arguments: tuple[Argument, ...], error_
     return Op(name, clause, f"sb_{name}_f32", all_arguments, _ROUNDED_DOMAIN, error_ulp, f"elementwise.{name}")
 
 
-def _function(name: str, error_ulp: float) -> Op:
+def _function(name: str, error_ulp: float, function: str | None = None) -> Op:
     arguments = (SIZE, POINTER, POINTER, INT)
-    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, error_ulp, f"functions.{name}")
+    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, error_ulp, f"functions.{function or name}")
+
+
+def _backward(name: str, function: str | None = None) -> Op:
+    arguments = (SIZE, POINTER, POINTER, POINTER, INT)
+    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"functions.{function or name}")
 
 
 def _reduction(name: str, n_operands: int, domain: str) -> Op:
@@ -78,11 +83,6 @@ OPS = (
     ),
     Op("pack", "N-04", "sb_pack_f32", (SIZE, SIZE, *_STRIDED, POINTER, INT), "all float32", 0.0, "products.pack"),
     Op("packed_size", "N-04", "sb_packed_size_f32", (SIZE, SIZE), "sizes", 0.0, "products.pack", returns=SIZE),
-    _reduction("sum", 1, _PRODUCT_DOMAIN),
-    _reduction("amax", 1, "all float32 but NaN"),
-    _reduction("dot", 2, _PRODUCT_DOMAIN),
-    _function("exp", 1.0),
-    _function("log", 1.0),
     Op(
         *("attention", "N-16", "sb_attention_f32", (*_ATTENTION, *_HEADS, POINTER, INT)),
         *(_PRODUCT_DOMAIN, None, "attention.attention"),
@@ -91,6 +91,29 @@ OPS = (
         *("attention_backward", "N-16", "sb_attention_backward_f32"),
         (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
         *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
+    ),
+    _reduction("sum", 1, _PRODUCT_DOMAIN),
+    _reduction("amax", 1, "all float32 but NaN"),
+    _reduction("dot", 2, _PRODUCT_DOMAIN),
+    _function("exp", 1.0),
+    _function("log", 1.0),
+    _function("sin", 2.0),
+    _function("cos", 2.0),
+    _function("tanh", 2.0),
+    _function("erf", 2.0),
+    _function("sigmoid", 2.0),
+    _function("silu", 3.0),
+    _function("gelu", 4.0),
+    _function("gelu_tanh", 4.0, "gelu"),
+    _function("relu", 0.0),
+    _backward("tanh_backward"),
+    _backward("sigmoid_backward"),
+    _backward("silu_backward"),
+    _backward("gelu_backward"),
+    _backward("gelu_tanh_backward", "gelu_backward"),
+    Op(
+        *("threshold_backward", "N-08", "sb_threshold_backward_f32", (SIZE, POINTER, POINTER, FLOAT, POINTER, INT)),
+        *("all float32 but NaN", 0.0, "functions.threshold_backward"),
     ),
     _elementwise("add", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("sub", "N-09", (POINTER, POINTER, POINTER)),

@@ -1,0 +1,113 @@
+"""Measure the largest error of each function of N-08 and N-15 against binary64, in ULP of the exact result.
+
+python tools/measure_functions.py [NAME ...] [--stride N]
+
+Every float32 x with 2^-26 <= |x| < 2^8 (below, the functions are their first terms; above, most are constant) and every
+61st beside; sin, cos, log, rsqrt and reciprocal: every finite float32. --stride N takes every Nth of all of them. The
+reference rounds as well, to 2^-53: it counts for nothing here. A result among the subnormals is measured in 2^-149.
+ops.py holds the results, rounded up; the specification's table is checked against it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from samebits.numerics import functions
+from samebits.numerics.arrays import F32
+
+F64 = np.ndarray[Any, np.dtype[np.float64]]
+CHUNK = 1 << 20
+DENSE = (0x32800000, 0x43800000)  # 2^-26 and 2^8
+SPARSE_STEP = 61
+INFINITY = 0x7F800000
+
+
+def _by_torch(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[F64], F64]:
+    return lambda x: function(torch.from_numpy(x)).numpy()
+
+
+def _gelu(x: F64) -> F64:
+    return 0.5 * x * _by_torch(torch.special.erfc)(x * -math.sqrt(0.5))
+
+
+def _gelu_tanh(x: F64) -> F64:
+    return x / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+REFERENCES: dict[str, Callable[[F64], F64]] = {
+    "exp": np.exp,
+    "log": np.log,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "erf": _by_torch(torch.special.erf),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+}
+EVERYWHERE = ("sin", "cos", "log")
+FUNCTIONS: dict[str, Callable[[F32], F32]] = {
+    "gelu_tanh": lambda x: functions.gelu(x, approximate="tanh"),
+}
+
+
+def errors_ulp(actual: F32, exact: F64) -> F64:
+    """Return |actual - exact| in units of the last place of a float32 as large as `exact`; 0 where one is infinite."""
+    biased = exact.view(np.int64) >> 52 & 0x7FF
+    unit = ((np.maximum(biased, 1023 - 126) - 23) << 52).view(np.float64)
+    error: F64 = np.abs(actual - exact) / unit
+    return np.where(np.isfinite(error), error, 0.0)
+
+
+def inputs(name: str, stride: int) -> Iterator[F32]:
+    """Yield the inputs in chunks, positive and negative."""
+    for sign in (0, 0x80000000):
+        for low, high, step in _ranges(name, stride):
+            for start in range(low, high, CHUNK * step):
+                word = np.arange(start, min(high, start + CHUNK * step), step, dtype=np.uint32)
+                yield (word | np.uint32(sign)).view(np.float32)
+
+
+def _ranges(name: str, stride: int) -> list[tuple[int, int, int]]:
+    if name in EVERYWHERE:
+        return [(0, INFINITY, stride)]
+    low, high = DENSE
+    sparse = SPARSE_STEP * stride
+    return [(low, high, stride), (0, low, sparse), (high, INFINITY, sparse)]
+
+
+def measure(name: str, stride: int) -> tuple[float, float, int]:
+    """Return the largest error, where it is, and how many inputs were looked at."""
+    function = FUNCTIONS.get(name) or getattr(functions, name)
+    worst, where, n_seen = 0.0, 0.0, 0
+    with np.errstate(all="ignore"):
+        for x in inputs(name, stride):
+            error = errors_ulp(function(x), REFERENCES[name](x.astype(np.float64)))
+            at = int(error.argmax())
+            n_seen += x.size
+            if error[at] > worst:
+                worst, where = float(error[at]), float(x[at])
+    return worst, where, n_seen
+
+
+def main() -> None:
+    """Print one line per function."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*REFERENCES, []], metavar="NAME")
+    parser.add_argument("--stride", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in arguments.names or REFERENCES:
+        worst, where, n_seen = measure(name, arguments.stride)
+        print(f"{name:12} {worst:.4f} ULP at {where.hex()}, {n_seen} inputs", flush=True)
+
+
+if __name__ == "__main__":
+    main()
