@@ -79,9 +79,7 @@ def check(q: F32, k: F32, v: F32, dout: F32, sight: Sight, expected: list[Any], 
     out = attention(q, k, v, sight, out=laid_out(np.full_like(q, np.nan), layout), statistics=statistics)
     assert words(out) == expected[0]
     assert words(statistics) == expected[1]
-    outputs = {
-        name: laid_out(np.full_like(like, np.nan), layout) for name, like in (("dq", q), ("dk", k), ("dv", v))
-    }
+    outputs = {name: laid_out(np.full_like(like, np.nan), layout) for name, like in (("dq", q), ("dk", k), ("dv", v))}
     gradients = attention_backward(dout, q, k, v, out, statistics, sight, **outputs)
     for name, gradient, bits in zip(outputs, gradients, expected[2:], strict=True):
         assert words(gradient) == bits, name

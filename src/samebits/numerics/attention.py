@@ -124,7 +124,8 @@ def attention_backward(
         check_shape(name, array, q.shape, where=where)
     _check_statistics(statistics, q, where)
     read = {"dout": dout, "q": q, "k": k, "v": v, "out": out}
-    made, outputs = [], []
+    made: list[F32] = []
+    outputs: list[int] = []
     for name, given, like in (("dq", dq, q), ("dk", dk, k), ("dv", dv, v)):
         if given is None:
             gradient = np.empty(like.shape, dtype=np.float32)

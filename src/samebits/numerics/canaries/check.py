@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.canaries import elementwise, optimizer, products, random, reductions
+from samebits.numerics.canaries import attention, elementwise, optimizer, products, random, reductions
 
 # In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
-CANARIES = (*elementwise.CANARIES, *products.CANARIES, *reductions.CANARIES, *random.CANARIES, *optimizer.CANARIES)
+CANARIES = (
+    *elementwise.CANARIES,
+    *products.CANARIES,
+    *reductions.CANARIES,
+    *random.CANARIES,
+    *optimizer.CANARIES,
+    *attention.CANARIES,
+)
 
 
 def check_canaries() -> None:

@@ -27,7 +27,7 @@ class Attention:
     # Whether the weight of key j for the query at position i in head h is kept: kept(h, i, j), and the factor then.
     kept: Callable[[int, int, int], bool] | None = None
     keep_scale: int = ONE
-    _weights: dict[tuple[int, int], tuple[dict[int, int], int, int]] = field(default_factory=dict)
+    _weights: dict[tuple[int, int], tuple[dict[int, int], int, int]] = field(default_factory=dict, init=False)
 
     def seen(self, row: int) -> list[int]:
         """Return the keys that a query sees, ascending."""
@@ -81,7 +81,9 @@ class Attention:
 
     def statistics(self) -> list[list[list[int]]]:
         """Return maxima and sums, [2][n_heads][n_queries]."""
-        return [[[self.weights(h, row)[part] for row in range(len(self.q))] for h in self.heads()] for part in (1, 2)]
+        rows = range(len(self.q))
+        maxima = [[self.weights(h, row)[1] for row in rows] for h in self.heads()]
+        return [maxima, [[self.weights(h, row)[2] for row in rows] for h in self.heads()]]
 
 
 def backward(attention: Attention, dout: Array) -> tuple[list[list[list[int]]], ...]:
