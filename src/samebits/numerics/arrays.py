@@ -68,6 +68,15 @@ def whole_stride(name: str, stride_bytes: int, *, where: str) -> int:
     return stride_bytes // ITEM_BYTES
 
 
+def heads(name: str, array: F32, *, where: str) -> tuple[int, int, int]:
+    """Return where [n, heads, D] lies and how far rows and heads are apart, in elements; heads must be contiguous."""
+    n, n_heads, d = array.shape
+    if array.size and d > 1 and array.strides[2] != ITEM_BYTES:
+        raise NumericsError(f"the heads of `{name}` must be contiguous", got=f"strides {array.strides}", where=where)
+    row = whole_stride(name, array.strides[0], where=where) if n > 1 else n_heads * d
+    return pointer(array), row, whole_stride(name, array.strides[1], where=where) if n_heads > 1 else d
+
+
 def shape_text(shape: tuple[int, ...]) -> str:
     """Return a shape as errors print it."""
     return "[" + ", ".join(map(str, shape)) + "]"

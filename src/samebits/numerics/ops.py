@@ -92,6 +92,19 @@ OPS = (
         (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
         *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
     ),
+    Op(
+        *("rotate", "N-20", "sb_rotary_f32", (SIZE, SIZE, SIZE, *_HEADS, POINTER, POINTER, SIZE, INT, *_HEADS, INT)),
+        *(_ROUNDED_DOMAIN, None, "rotary.rotate"),
+    ),
+    Op(
+        *("embedding", "N-20", "sb_embedding_f32", (SIZE, SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, INT)),
+        *("all float32", 0.0, "embedding.embedding"),
+    ),
+    Op(
+        *("embedding_backward", "N-20", "sb_embedding_backward_f32"),
+        (SIZE, SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, INT),
+        *(_PRODUCT_DOMAIN, None, "embedding.embedding_backward"),
+    ),
     _reduction("sum", 1, _PRODUCT_DOMAIN),
     _reduction("amax", 1, "all float32 but NaN"),
     _reduction("dot", 2, _PRODUCT_DOMAIN),
