@@ -3,9 +3,10 @@
 python tools/measure_functions.py [NAME ...] [--stride N]
 
 Every float32 x with 2^-26 <= |x| < 2^8 (below, the functions are their first terms; above, most are constant) and every
-61st beside; sin, cos, log, rsqrt and reciprocal: every finite float32. --stride N takes every Nth of all of them. The
-reference rounds as well, to 2^-53: it counts for nothing here. A result among the subnormals is measured in 2^-149.
-ops.py holds the results, rounded up; the specification's table is checked against it.
+61st beside; sin, cos and log: every finite float32. pow: the same x > 0, each with one y that makes a result between
+2^-150 and 2^128, spread by a hash of x's bits. --stride N takes every Nth of all of them. The reference rounds as well,
+to 2^-53: it counts for nothing here. A result among the subnormals is measured in 2^-149. ops.py holds the results,
+rounded up; the specification's table is checked against it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from samebits.numerics import functions
+from samebits.numerics import functions, powers
 from samebits.numerics.arrays import F32
 
 F64 = np.ndarray[Any, np.dtype[np.float64]]
@@ -40,6 +41,12 @@ def _gelu_tanh(x: F64) -> F64:
     return x / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
+def _exponents(x: F32) -> F32:
+    """Return one y for each x: x^y is 2^-150 to 2^128."""
+    hashed = (x.view(np.uint32) * np.uint32(0x9E3779B1) >> np.uint32(8)).astype(np.float64) / 2**24
+    return ((hashed * 278 - 150) / np.log2(np.abs(x.astype(np.float64)))).astype(np.float32)
+
+
 REFERENCES: dict[str, Callable[[F64], F64]] = {
     "exp": np.exp,
     "log": np.log,
@@ -51,10 +58,14 @@ REFERENCES: dict[str, Callable[[F64], F64]] = {
     "silu": lambda x: x / (1 + np.exp(-x)),
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "pow": lambda x: np.power(x, _exponents(x.astype(np.float32)).astype(np.float64)),
 }
 EVERYWHERE = ("sin", "cos", "log")
 FUNCTIONS: dict[str, Callable[[F32], F32]] = {
     "gelu_tanh": lambda x: functions.gelu(x, approximate="tanh"),
+    "rsqrt": powers.rsqrt,
+    "pow": lambda x: powers.pow(x, _exponents(x)),
 }
 
 
