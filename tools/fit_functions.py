@@ -3,8 +3,8 @@
 python tools/fit_functions.py [NAME ...]
 
 For each approximation one finds the c that minimise the largest |weight(x) * (sum c[i] basis[i](x) - target(x))| over
-the interval, in 60 digits, and rounds every c to its format: the terms that carry the result (1 + r, or f - f^2 / 2) are
-exact and not among them. A quotient P / Q is fitted as P - f (Q - 1) to f, its weight divided by the Q found before,
+the interval, in 60 digits, and rounds every c to its format: the terms that carry the result (1 + r, or f - f^2 / 2)
+are exact and not among them. A quotient P / Q is fitted as P - f (Q - 1) to f, its weight divided by the Q found before,
 until Q stands still. Printed: the coefficients as hex floats, lowest power first, and the base-2 logarithm of the
 weighted error that they reach after rounding.
 """
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 from mpmath import mp, mpf
 
 mp.dps = 60

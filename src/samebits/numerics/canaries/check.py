@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.canaries import elementwise, products, reductions
+from samebits.numerics.canaries import elementwise, functions, powers, products, reductions
 
 # In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
-CANARIES = (*elementwise.CANARIES, *products.CANARIES, *reductions.CANARIES)
+CANARIES = (*elementwise.CANARIES, *products.CANARIES, *reductions.CANARIES, *functions.CANARIES, *powers.CANARIES)
 
 
 def check_canaries() -> None:
