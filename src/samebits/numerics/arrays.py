@@ -90,8 +90,9 @@ def pointer(array: F32) -> int:
 
 def pointer_of_contiguous(array: F32) -> int:
     """Return the same of a C-contiguous array, five times as fast where it can be written and is not empty."""
+    buffer: Any = array
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
     except (TypeError, ValueError):
         return pointer(array)
 

@@ -128,6 +128,26 @@ OPS = (
         *("threshold_backward", "N-08", "sb_threshold_backward_f32", (SIZE, POINTER, POINTER, FLOAT, POINTER, INT)),
         *("all float32 but NaN", 0.0, "functions.threshold_backward"),
     ),
+    Op(
+        *("pow", "N-15", "sb_pow_f32", (SIZE, POINTER, POINTER, POINTER, INT), _ROUNDED_DOMAIN, 0.51, "powers.pow"),
+    ),
+    Op(
+        *("pow_scalar", "N-15", "sb_pow_scalar_f32", (SIZE, POINTER, FLOAT, POINTER, INT), _ROUNDED_DOMAIN, 0.51),
+        "powers.pow",
+    ),
+    Op("rsqrt", "N-15", "sb_rsqrt_f32", (SIZE, POINTER, POINTER, INT), _ROUNDED_DOMAIN, 1.5, "powers.rsqrt"),
+    Op(
+        "reciprocal",
+        "N-15",
+        "sb_reciprocal_f32",
+        (SIZE, POINTER, POINTER, INT),
+        *(_ROUNDED_DOMAIN, 0.5),
+        "powers.reciprocal",
+    ),
+    Op(
+        *("vector_norm", "N-15", "sb_vector_norm_f32", (SIZE, SIZE, POINTER, SIZE, POINTER, INT), _PRODUCT_DOMAIN),
+        *(None, "powers.vector_norm"),
+    ),
     _elementwise("add", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("sub", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("mul", "N-09", (POINTER, POINTER, POINTER)),

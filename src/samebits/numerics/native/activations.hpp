@@ -142,6 +142,8 @@ constexpr float GELU_P[] = {0.5f, 0x1.c0d170p-2f, 0x1.774598p-3f, 0x1.4ce04ap-5f
 constexpr float GELU_Q[] = {1.0f,           0x1.acaae8p+0f, 0x1.33d812p+0f,
                             0x1.e0bf0ap-2f, 0x1.a1398ap-4f, 0x1.521ca2p-7f};
 constexpr float ONE_OVER_SQRT_2PI = 0x1.988454p-2f;
+// ln 2 again, its first part of 15 bits.
+constexpr float LN2_SHORT = 0x1.62e400p-1f, LN2_REST = 0x1.7f7d1cp-20f;
 constexpr Coefficients<7> EXP_OF_MINUS_HALF{EXP, -0.5f, 1.0f};
 
 // e^(-a^2 / 2) = fraction * 2^n, -152 <= n <= 0; 2^n is in the low bits of `shifted` while it is a normal number.
@@ -149,9 +151,9 @@ struct GeluDecay {
   f32v fraction, shifted, n;
 };
 SB_INLINE GeluDecay gelu_decay(f32v a) {
-  f32v square = a * a, low = fma(a, a, -square);
-  f32v shifted = fma(square, splat(-0.5f * LOG2_E), splat(ROUNDING_POWER)), n = shifted - splat(ROUNDING_POWER);
-  f32v r = fma(n, splat(2.0f * LN2_LOW), fma(n, splat(2.0f * LN2_HIGH), square) + low);  // minus twice the clause's r
+  f32v shifted = fma(a * a, splat(-0.5f * LOG2_E), splat(ROUNDING_POWER)), n = shifted - splat(ROUNDING_POWER);
+  // Minus twice the clause's r. The product with the short part is exact: a^2 + 2 n ln 2 is rounded twice, at its own size.
+  f32v r = fma(n, splat(2.0f * LN2_REST), fma(a, a, n * splat(2.0f * LN2_SHORT)));
   return {polynomial(r, EXP_OF_MINUS_HALF.c), shifted, n};
 }
 

@@ -11,8 +11,6 @@ from samebits.numerics.oracle.binary32 import (
     NAN,
     ONE,
     SIGN,
-    add,
-    div,
     fma,
     greater,
     is_nan,
