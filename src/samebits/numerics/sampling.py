@@ -16,6 +16,7 @@ from samebits.numerics.host_scalars import decimal_of, nearest_f32
 from samebits.numerics.random import Stream
 
 Weights = np.ndarray[Any, np.dtype[np.uint64]]
+Tokens = np.ndarray[Any, np.dtype[np.int64]]
 WEIGHT_ONE = 2**40
 # The sum of all weights stays below 2^63.
 MAX_TOKENS = 2**23
@@ -78,7 +79,8 @@ def next_token(logits: F32, sampling: Sampling, stream: Stream, *, position: int
         return int(np.argmax(scores))
     temperature = nearest_f32(decimal_of(sampling.temperature))
     scores = elementwise.div(scores, np.full_like(scores, temperature))
-    return _drawn(_kept(scores, sampling), stream, position)
+    tokens = _top_k(scores, sampling.top_k)
+    return int(tokens[_drawn(_weights(scores[tokens], sampling), stream, position)])
 
 
 def _penalised(logits: F32, penalty: float, seen: Iterable[int]) -> F32:
@@ -95,27 +97,37 @@ def _penalised(logits: F32, penalty: float, seen: Iterable[int]) -> F32:
     return scores
 
 
-def _kept(scores: F32, sampling: Sampling) -> Weights:
-    """Return each token's weight, 0 where top-k, top-p or min-p leaves it out."""
+def _top_k(scores: F32, k: int) -> Tokens:
+    """Return, ascending, the tokens of the `k` highest scores, of equal ones the lowest tokens; all for 0."""
+    if k == 0 or k >= scores.size:
+        return np.arange(scores.size)
+    least = np.partition(scores, scores.size - k)[scores.size - k]
+    tokens = np.flatnonzero(scores >= least)
+    # Of those that are equal to the least, the last ones are too many.
+    equal = np.flatnonzero(scores[tokens] == least)
+    return np.delete(tokens, equal[equal.size - (tokens.size - k) :])
+
+
+def _weights(scores: F32, sampling: Sampling) -> Weights:
+    """Return each token's weight, 0 where top-p or min-p leaves it out."""
     below = elementwise.sub(scores, np.full_like(scores, scores.max()))
     # The product is exact in binary64, and the fraction is cut.
     weights = (functions.exp(below).astype(np.float64) * WEIGHT_ONE).astype(np.uint64)
-    if sampling.top_k or sampling.top_p < 1:
+    if sampling.top_p < 1:
         # Stable: of equal scores the lower token comes first.
-        ranking = np.argsort(-scores, kind="stable")[: sampling.top_k or None]
-        if sampling.top_p < 1:
-            sums = np.cumsum(weights[ranking])
-            mass = math.ceil(decimal_of(sampling.top_p) * int(sums[-1]))
-            ranking = ranking[: int(np.searchsorted(sums, np.uint64(mass))) + 1]
-        left, weights = weights, np.zeros_like(weights)
-        weights[ranking] = left[ranking]
+        ranking = np.argsort(-scores, kind="stable")
+        sums = np.cumsum(weights[ranking])
+        mass = math.ceil(decimal_of(sampling.top_p) * int(sums[-1]))
+        weights[ranking[int(np.searchsorted(sums, np.uint64(mass))) + 1 :]] = 0
     if sampling.min_p > 0:
         weights[weights < np.uint64(math.ceil(decimal_of(sampling.min_p) * WEIGHT_ONE))] = 0
     return weights
 
 
 def _drawn(weights: Weights, stream: Stream, position: int) -> int:
+    """Return the place of the weight that is drawn."""
     high, low = random.words(stream, 2, first=4 * position).tolist()
     sums = np.cumsum(weights)
+    # A product of Python's integers: 127 bits.
     target = (high << 32 | low) * int(sums[-1]) >> 64
     return int(np.searchsorted(sums, np.uint64(target), side="right"))
