@@ -6,7 +6,7 @@ import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics import elementwise
-from samebits.numerics.arrays import F32, check_f32, check_shape, empty_by_lines
+from samebits.numerics.arrays import F32, check_contiguous, check_f32, check_shape, check_writable, empty_by_lines
 
 
 class SampleTree:
@@ -57,6 +57,8 @@ class SampleTree:
         where = "SampleTree, N-11"
         check_f32("leaf", node, n_dims=None, where=where)
         check_shape("leaf", node, self.shape, where=where)
+        check_contiguous("leaf", node, where=where)
+        check_writable("leaf", node, where=where)
         whole = n_leaves > 0 and n_leaves & (n_leaves - 1) == 0 and first % n_leaves == 0
         if not whole or first < 0 or first + n_leaves > self.n_samples:
             got = f"{n_leaves} from {first}"
