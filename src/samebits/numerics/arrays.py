@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes import addressof, c_char
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,6 @@ def check_writable(name: str, array: F32, *, where: str) -> None:
 def row_stride(name: str, array: F32, *, where: str) -> int:
     """Return the distance between rows, in elements, of a [rows, n] array whose rows are contiguous."""
     rows, n = array.shape
-    # NumPy gives an array of no elements strides of 0.
     if rows and n > 1 and array.strides[1] != ITEM_BYTES:
         raise NumericsError(f"the rows of `{name}` must be contiguous", got=f"strides {array.strides}", where=where)
     return n if rows <= 1 else whole_stride(name, array.strides[0], where=where)
@@ -76,10 +74,6 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 def pointer(array: F32) -> int:
     """Return where the first element lies."""
-    # The buffer tells in a third of the time, but not of what is empty, read-only or has gaps.
-    flags = array.flags
-    if flags.c_contiguous and flags.writeable and array.size:
-        return addressof(c_char.from_buffer(array.data))
     address: int = array.__array_interface__["data"][0]
     return address
 
