@@ -67,6 +67,17 @@ def _reduction(name: str, n_operands: int, domain: str) -> Op:
 _HEADS = (POINTER, SIZE, SIZE)
 _ATTENTION = (SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, FLOAT, *_HEADS, *_HEADS, *_HEADS, POINTER, SIZE, FLOAT)
 
+
+def _norm(name: str, operands: int, *, is_forward: bool, outputs: tuple[Argument, ...]) -> Op:
+    matrices = (POINTER, SIZE) if is_forward else (POINTER, SIZE) * 2
+    arguments = (SIZE, SIZE, *matrices, *(POINTER,) * operands, *outputs, INT)
+    return Op(name, "N-18", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"norms.{name}")
+
+
+def _over_rows(name: str, arguments: tuple[Argument, ...], *, module: str = "softmax") -> Op:
+    return Op(name, "N-19", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"{module}.{name}")
+
+
 OPS = (
     Op(
         *("mm", "N-04", "sb_mm_f32", (SIZE, SIZE, SIZE, *_STRIDED, *_STRIDED, *_STRIDED, POINTER, INT, INT)),
@@ -177,4 +188,20 @@ OPS = (
         *("adamw", "N-13", "sb_adamw_f32", (SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, INT)),
         *("all float32 whose results are not NaN", None, "optimizer.adamw"),
     ),
+    _norm("layer_norm", 2, is_forward=True, outputs=(FLOAT, POINTER, SIZE, POINTER, POINTER)),
+    _norm("layer_norm_backward", 3, is_forward=False, outputs=(POINTER, SIZE, INT)),
+    _norm("layer_norm_backward_weight", 2, is_forward=False, outputs=(POINTER, POINTER, INT)),
+    _norm("rms_norm", 1, is_forward=True, outputs=(FLOAT, POINTER, SIZE, POINTER)),
+    _norm("rms_norm_backward", 2, is_forward=False, outputs=(POINTER, SIZE, INT)),
+    _norm("rms_norm_backward_weight", 1, is_forward=False, outputs=(POINTER, INT)),
+    _over_rows("softmax", (SIZE, SIZE, *(POINTER, SIZE) * 2, INT)),
+    _over_rows("log_softmax", (SIZE, SIZE, *(POINTER, SIZE) * 2, INT)),
+    _over_rows("softmax_backward", (SIZE, SIZE, *(POINTER, SIZE) * 3, INT)),
+    _over_rows("log_softmax_backward", (SIZE, SIZE, *(POINTER, SIZE) * 3, INT)),
+    _over_rows("cross_entropy", (SIZE, SIZE, POINTER, SIZE, POINTER, POINTER, INT), module="losses"),
+    _over_rows(
+        *("cross_entropy_backward", (SIZE, SIZE, POINTER, SIZE, POINTER, FLOAT, POINTER, SIZE, POINTER, INT)),
+        module="losses",
+    ),
+    _over_rows("loss_sum", (SIZE, POINTER, POINTER, POINTER), module="losses"),
 )

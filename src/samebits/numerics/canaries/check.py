@@ -8,12 +8,14 @@ from samebits.numerics.canaries import (
     attention,
     elementwise,
     functions,
+    norms,
     optimizer,
     powers,
     products,
     random,
     reductions,
     rotary,
+    softmax,
 )
 
 # In the order in which a difference is best named: a wrong state or fma reaches everything that follows.
@@ -23,6 +25,8 @@ CANARIES = (
     *reductions.CANARIES,
     *functions.CANARIES,
     *powers.CANARIES,
+    *norms.CANARIES,
+    *softmax.CANARIES,
     *random.CANARIES,
     *optimizer.CANARIES,
     *attention.CANARIES,

@@ -23,6 +23,15 @@ struct Elements {
   }
 };
 
+// Lane l takes in lane l + HALF, then + HALF / 2, ... 1: the upper lanes are turned to the lower places; what then
+// stands above is not looked at again.
+template <int HALF, class Join>
+SB_INLINE f32v join_within(f32v lanes, Join join) {
+  lanes = join(lanes, rotated<HALF>(lanes));
+  if constexpr (HALF > 1) return join_within<HALF / 2>(lanes, join);
+  return lanes;
+}
+
 // Folds elements 0 to n-1 into 64 lanes that start at `empty`, then the lanes into one number.
 // `step(accumulator, elements)` folds one vector of elements in; `join(low, high)` folds two lanes.
 template <class Step, class Join>
@@ -43,13 +52,7 @@ __attribute__((always_inline)) inline float fold_lanes(int64_t n, float empty, S
   }
   for (int half = LANE_VECTORS / 2; half; half /= 2)
     for (int v = 0; v < half; v++) lanes[v] = join(lanes[v], lanes[v + half]);
-  // The upper lanes go through memory to the lower places; what stands in the others is not looked at again.
-  float last[2 * WIDTH] = {};
-  for (int half = WIDTH / 2; half; half /= 2) {
-    store(last, lanes[0]);
-    lanes[0] = join(lanes[0], load(last + half));
-  }
-  return lanes[0][0];
+  return join_within<WIDTH / 2>(lanes[0], join)[0];
 }
 
 // The joins of the two kinds of lanes.

@@ -191,6 +191,19 @@ SB_INLINE i32v nearest_integer(f32v x) { return bits_of(x + splat(ROUNDING_SHIFT
 #define SB_INTERLEAVE_HIGH 2, 6, 3, 7
 #endif
 
+// Lane l gets what lane (l + BY) mod WIDTH held.
+template <int BY>
+SB_INLINE f32v rotated(f32v x) {
+#if SB_WIDTH == 16
+  return __builtin_shufflevector(x, x, BY, BY + 1, BY + 2, BY + 3, BY + 4, BY + 5, BY + 6, BY + 7, BY + 8, BY + 9,
+                                 BY + 10, BY + 11, BY + 12, BY + 13, BY + 14, BY + 15);
+#elif SB_WIDTH == 8
+  return __builtin_shufflevector(x, x, BY, BY + 1, BY + 2, BY + 3, BY + 4, BY + 5, BY + 6, BY + 7);
+#else
+  return __builtin_shufflevector(x, x, BY, BY + 1, BY + 2, BY + 3);
+#endif
+}
+
 // Transposes WIDTH x WIDTH in registers. One stage turns the address bits (row, column) left by one; after
 // log2(WIDTH) stages rows and columns have changed places.
 SB_INLINE void transpose(f32v (&rows)[WIDTH]) {

@@ -29,6 +29,11 @@ def dot(x: Sequence[int], y: Sequence[int]) -> int:
     return _join(add, _lanes(take_in, MINUS_ZERO, list(zip(x, y, strict=True))))
 
 
+def join_sums(lanes: Sequence[int]) -> int:
+    """Return the sum of 64 lanes (N-07)."""
+    return _join(add, list(lanes))
+
+
 def _lanes(take_in: Callable[..., int], empty: int, elements: Sequence[tuple[int, ...]]) -> list[int]:
     return [
         reduce(lambda lane, element: take_in(lane, *element), elements[number::N_LANES], empty)
