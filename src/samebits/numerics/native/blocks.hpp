@@ -43,8 +43,18 @@ SB_INLINE void take_exponent(int& least, uint16_t bits) {
 
 // `n` elements (at most 32) of row i from column j on, where `by_rows`, or of column i from row j on; then zeros.
 // The lowest exponent goes into `least` where somebody wants it.
-static inline void read_line(const Operand& from, bool by_rows, int64_t i, int64_t j, int n, uint16_t* out, int& least) {
-  const int64_t step = by_rows ? from.column : from.row, start = by_rows ? i * from.row + j * step : j * step + i * from.column;
+SB_INLINE void read_line(const Operand& from, bool by_rows, int64_t i, int64_t j, int n, uint16_t* out, int& least) {
+  const int64_t step = by_rows ? from.column : from.row;
+  const int64_t start = by_rows ? i * from.row + j * step : j * step + i * from.column;
+  if (STATE_FLUSHES && step == 1 && n == BLOCK_K) {
+    if (!from.is_f32) {
+      memcpy(out, (const uint16_t*)from.at + start, BLOCK_K * 2);
+      return;
+    }
+    const float* x = (const float*)from.at + start;
+    for (int c = 0; c < BLOCK_K; c += WIDTH) store_16(out + c, to_bf16(load(x + c)));
+    return;
+  }
   int c = 0;
   if (step == 1 && from.is_f32) {
     const float* x = (const float*)from.at + start;

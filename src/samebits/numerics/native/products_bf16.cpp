@@ -12,6 +12,7 @@ namespace sb {
 namespace {
 
 constexpr double LEAST_SHARE = 1 << 16;
+constexpr int64_t LONG_C = 1 << 19;  // elements
 constexpr int64_t STRETCH_WORDS = 8 << 20;  // of a transposed weight, packed at once
 
 struct Product {
@@ -22,6 +23,7 @@ struct Product {
   int64_t c_row, c_n;
   const float* bias;
   bool accumulate;
+  bool past_caches;  // C is so long that storing it around the caches pays
 };
 
 int64_t least_of(int64_t x, int64_t y) { return x < y ? x : y; }
@@ -35,7 +37,7 @@ struct Plan {
 
   explicit Plan(const Product& p) {
     n_panels = panels_of(p.n), n_blocks = blocks_of(p.k);
-    n_runs = pieces(n_blocks, engine::RUN_BLOCKS * 3 / 2);
+    n_runs = pieces(n_blocks, (p.m > engine::ONCE_ROWS ? engine::RUN_BLOCKS : engine::LONG_RUN_BLOCKS) * 3 / 2);
     block_rows = least_of(p.m, engine::BLOCK_ROWS);
     most_tiles = engine::n_tiles(block_rows);
     chunk_panels = least_of(n_panels, engine::CHUNK_PANELS);
@@ -66,7 +68,8 @@ void finish_row(const Product& p, const float* sums, int64_t row, int64_t column
     f32v y = load(sums + j);
     if (p.bias) y = y + load_first(p.bias + column + j, here);
     if (p.accumulate) y = load_first(c + j, here) + y;
-    if (here == WIDTH) store(c + j, y);
+    if (here == WIDTH && p.past_caches && ((uintptr_t)(c + j) & (sizeof y - 1)) == 0) store_past_caches(c + j, y);
+    else if (here == WIDTH) store(c + j, y);
     else store_first(c + j, y, here);
   }
 }
@@ -123,11 +126,17 @@ struct Worker {
     const int together = rows.n <= engine::FEW_ROWS ? 2 : 1;
     for (int64_t run = 0; run < plan.n_runs; run++)
       for (int64_t panel = panel0; panel < panel1; panel += together)
-        multiply_panels(rows, run, panel, shorter(panel1 - panel, together), acc + (panel - panel0) * plan.acc_panel());
+      {
+        int64_t next = panel + together, next_run = run;
+        if (next >= panel1 && run + 1 < plan.n_runs) next = panel0, next_run++;
+        else if (next >= panel1) next_run = 0;
+        const char* ahead = (const char*)(p.panels + next * panel_words(p.k) + plan.run_start(next_run) * BLOCK_WORDS);
+        multiply_panels(rows, run, panel, shorter(panel1 - panel, together), acc + (panel - panel0) * plan.acc_panel(), ahead);
+      }
   }
 
   // One or two panels' run, on all rows of a block.
-  void multiply_panels(const Rows& rows, int64_t run, int64_t panel, int n_panels, float* acc) {
+  void multiply_panels(const Rows& rows, int64_t run, int64_t panel, int n_panels, float* acc, const char* ahead) {
     const uint32_t* words = p.panels + panel * panel_words(p.k);
     const int exponent = (int)words[plan.n_blocks * BLOCK_WORDS];
     engine::Step s;
@@ -135,12 +144,14 @@ struct Worker {
     s.b = words + plan.run_start(run) * BLOCK_WORDS, s.b_panel = panel_words(p.k), s.n_panels = n_panels;
     s.unpacked = engine::unpacked(s.b, s.n_blocks, rows.n_tiles, room);
     s.acc_panel = plan.acc_panel(), s.fresh = run == 0;
+    s.ahead = ahead, s.ahead_bytes = 2048 / (rows.n_tiles < 32 ? rows.n_tiles : 32);
     if (s.n_blocks == 0) memset(acc, 0, (size_t)(n_panels * s.acc_panel) * 4);
     for (int64_t first = 0; first < rows.n_tiles; first += engine::TILES_TOGETHER) {
       const int64_t end = least_of(first + engine::TILES_TOGETHER, rows.n_tiles);
       {
         engine::ChainState state;
         for (int64_t tile = first; tile < end; tile++) {
+          s.ahead = s.ahead_bytes * tile < 2048 ? ahead + s.ahead_bytes * tile : nullptr;
           s.a = left_at(rows, run, tile), s.n_rows = rows.size(tile), s.acc = acc + rows.start(tile) * PANEL;
           s.tiny = least_exponents[tile] + exponent < NOTHING_TINY;
           engine::multiply(s);
@@ -153,6 +164,17 @@ struct Worker {
 
   void finish(const Rows& rows, int64_t first, int64_t end, int64_t panel, const float* sums) {
     const int n = shorter(p.n - panel * PANEL, PANEL);
+    if (n == PANEL && p.c_n == 1 && !p.bias && !p.accumulate) {
+      float* c = p.c + (rows.first + rows.start(first)) * p.c_row + panel * PANEL;
+      const float* from = sums + rows.start(first) * PANEL;
+      const bool past_caches = p.past_caches && (((uintptr_t)c | (uintptr_t)p.c_row * 4) & (sizeof(f32v) - 1)) == 0;
+      for (int64_t i = rows.start(end) - rows.start(first); i > 0; i--, c += p.c_row, from += PANEL)
+        for (int j = 0; j < PANEL; j += WIDTH) {
+          if (past_caches) store_past_caches(c + j, load(from + j));
+          else store(c + j, load(from + j));
+        }
+      return;
+    }
     for (int64_t i = rows.start(first); i < rows.start(end); i++)
       finish_row(p, sums + i * PANEL, rows.first + i, panel * PANEL, n);
   }
@@ -237,7 +259,7 @@ SB_EXPORT int32_t sb_linear_bf16(int64_t m, int64_t n, int64_t k, const void* a,
                                  int64_t a_k, const uint32_t* panels, float* c, int64_t c_row, int64_t c_n,
                                  const float* bias, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, c, c_row, c_n, bias, accumulate != 0};
+  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, c, c_row, c_n, bias, accumulate != 0, m * n >= sb::LONG_C};
   sb::Crew crew(n_threads);
   return sb::multiply(crew, p, n_threads, nullptr);
 }
@@ -247,7 +269,7 @@ SB_EXPORT int32_t sb_linear_backward_bf16(int64_t m, int64_t n, int64_t k, const
                                           int64_t a_row, int64_t a_k, const uint32_t* panels, float* c, int64_t c_row,
                                           int64_t c_n, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, c, c_row, c_n, nullptr, accumulate != 0};
+  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, c, c_row, c_n, nullptr, accumulate != 0, m * n >= sb::LONG_C};
   return sb::multiply_transposed(p, n, k, n_threads);
 }
 

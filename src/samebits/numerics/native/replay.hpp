@@ -15,6 +15,8 @@ constexpr int TILE_ROWS = 6, MIDDLE_VECTORS = 2, FEW_ROWS = 3, FEW_VECTORS = 4;
 #else
 constexpr int TILE_ROWS = 2, MIDDLE_VECTORS = 2, FEW_ROWS = 1, FEW_VECTORS = 2;
 #endif
+constexpr int64_t ONCE_ROWS = 14;
+constexpr int64_t LONG_RUN_BLOCKS = 128;
 constexpr int64_t RUN_BLOCKS = 8;     // a panel's run, unpacked, stays in the nearest cache
 constexpr int64_t BLOCK_ROWS = 448;   // the left operand's run stays in the second
 constexpr int64_t CHUNK_PANELS = 8;
@@ -36,6 +38,8 @@ struct Step {
   const float* unpacked;    // or null
   int64_t b_panel;          // words from panel to panel
   int n_panels;             // 1 or 2
+  const char* ahead;
+  int64_t ahead_bytes;
   float* acc;
   int64_t acc_panel;        // floats from panel to panel
   bool fresh;               // start from +0, without reading `acc`
