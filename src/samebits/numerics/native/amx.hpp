@@ -10,7 +10,7 @@ constexpr int TILE_ROWS = 32, FEW_ROWS = 16;
 constexpr int64_t ONCE_ROWS = 64;         // with no more rows, a panel is read once and gone
 constexpr int64_t LONG_RUN_BLOCKS = 128;
 constexpr int64_t RUN_BLOCKS = 6;
-constexpr int64_t BLOCK_ROWS = 512;
+constexpr int64_t BLOCK_ROWS = 384;
 constexpr int64_t CHUNK_PANELS = 8;
 constexpr int64_t TILES_TOGETHER = 1;
 
