@@ -17,11 +17,11 @@ constexpr int TILE_ROWS = 2, MIDDLE_VECTORS = 2, FEW_ROWS = 1, FEW_VECTORS = 2;
 #endif
 constexpr int64_t ONCE_ROWS = 14;
 constexpr int64_t LONG_RUN_BLOCKS = 128;
-constexpr int64_t RUN_BLOCKS = 8;     // a panel's run, unpacked, stays in the nearest cache
+constexpr int64_t RUN_BLOCKS = 4;     // a panel's run, unpacked, stays in the nearest cache
 constexpr int64_t BLOCK_ROWS = 448;   // the left operand's run stays in the second
 constexpr int64_t CHUNK_PANELS = 8;
 constexpr int64_t TILES_TOGETHER = 1 << 20;
-constexpr int64_t UNPACKING_TILES = 3;  // so many uses pay for unpacking a panel's run
+constexpr int64_t UNPACKING_TILES = 4;  // so many uses pay for unpacking a panel's run
 
 typedef float Left;  // packed rows: [k][rows of the tile], float32 that are bfloat16
 typedef FlushState ChainState;
