@@ -21,7 +21,7 @@ def best_isa(native_libraries: Path) -> str:
 
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory: pytest.TempPathFactory, best_isa: str) -> Callable[..., Library]:
-    """`faulty(edits, flags=())`: a library with (file, before, after) edited; each edit must change its file.
+    """`faulty(edits, flags=(), isa=best)`: a library with (file, before, after) edited; each edit must change its file.
 
     All are compiled in one folder and under one digest, so that the compiler takes what no edit reaches from its cache.
     """
@@ -29,7 +29,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, best_isa: str) -> Callable[
     shutil.copytree(build.NATIVE, native, ignore=shutil.ignore_patterns("lib"))
     folders = (native.parent / f"lib-{number}" for number in count())
 
-    def compiled(*edits: tuple[str, str, str], flags: Sequence[str] = ()) -> Library:
+    def compiled(*edits: tuple[str, str, str], flags: Sequence[str] = (), isa: str = best_isa) -> Library:
         originals = {name: (native / name).read_bytes() for name, _, _ in edits}
         try:
             for name, before, after in edits:
@@ -40,12 +40,10 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, best_isa: str) -> Callable[
                 patch.setattr(build, "sources_sha256", lambda _: "faulty")
                 # -O1 for the compiler's time; the arithmetic's flags stay.
                 flags = ["-O1", *flags]
-                paths = build.build(
-                    native=native, folder=next(folders), isas=[best_isa], extra_flags=flags, compiler=""
-                )
+                paths = build.build(native=native, folder=next(folders), isas=[isa], extra_flags=flags, compiler="")
         finally:
             for name, data in originals.items():
                 (native / name).write_bytes(data)
-        return Library(paths[best_isa])
+        return Library(paths[isa])
 
     return compiled

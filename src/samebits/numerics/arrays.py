@@ -10,44 +10,55 @@ import numpy as np
 from samebits.errors import NumericsError
 
 F32 = np.ndarray[Any, np.dtype[np.float32]]
+# NumPy has no bfloat16: its patterns are an array of uint16.
+BF16 = np.ndarray[Any, np.dtype[np.uint16]]
+F16 = np.ndarray[Any, np.dtype[np.float16]]
+Numbers = F32 | BF16 | F16
+FLOAT32, UINT16, FLOAT16 = np.dtype(np.float32), np.dtype(np.uint16), np.dtype(np.float16)
 ITEM_BYTES = 4
 LINE_BYTES = 64
 
 
 def check_f32(name: str, array: Any, *, n_dims: int | None, where: str) -> None:
     """Refuse what is not an aligned float32 array in this machine's byte order with `n_dims` dimensions."""
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not array.flags.aligned:
+    check_dtype(name, array, (FLOAT32,), n_dims=n_dims, where=where)
+
+
+def check_dtype(name: str, array: Any, dtypes: tuple[np.dtype[Any], ...], *, n_dims: int | None, where: str) -> None:
+    """Refuse what is not an aligned array of one of `dtypes` in native byte order with `n_dims` dimensions."""
+    if not isinstance(array, np.ndarray) or array.dtype not in dtypes or not array.flags.aligned:
         if not isinstance(array, np.ndarray):
             got = type(array).__name__
-        elif array.dtype != np.float32:
+        elif array.dtype not in dtypes:
             got = f"{array.dtype}"
         else:
             got = "an unaligned one"
-        raise NumericsError(f"`{name}` must be a float32 array of native byte order", got=got, where=where)
+        must = f"`{name}` must be a {' or '.join(map(str, dtypes))} array of native byte order"
+        raise NumericsError(must, got=got, where=where)
     if n_dims is not None and array.ndim != n_dims:
         raise NumericsError(f"`{name}` must have {n_dims} dimensions", got=shape_text(array.shape), where=where)
 
 
-def check_shape(name: str, array: F32, shape: tuple[int, ...], *, where: str) -> None:
+def check_shape(name: str, array: Numbers, shape: tuple[int, ...], *, where: str) -> None:
     """Refuse another shape."""
     if array.shape != shape:
         must = f"`{name}` must be {shape_text(shape)}"
         raise NumericsError(must, got=shape_text(array.shape), where=where)
 
 
-def check_contiguous(name: str, array: F32, *, where: str) -> None:
+def check_contiguous(name: str, array: Numbers, *, where: str) -> None:
     """Refuse an array with gaps."""
     if not array.flags.c_contiguous:
         raise NumericsError(f"`{name}` must be C-contiguous", got=f"strides {array.strides}", where=where)
 
 
-def check_apart(name: str, out: F32, other: str, operand: F32, *, where: str) -> None:
+def check_apart(name: str, out: Numbers, other: str, operand: Numbers, *, where: str) -> None:
     """Refuse an output that may share memory with an operand that is still read."""
     if np.may_share_memory(out, operand):
         raise NumericsError(f"`{name}` must not share memory with `{other}`", where=where)
 
 
-def check_writable(name: str, array: F32, *, where: str) -> None:
+def check_writable(name: str, array: Numbers, *, where: str) -> None:
     """Refuse an output that may not be written."""
     if not array.flags.writeable:
         raise NumericsError(f"`{name}` must be writable", where=where)
@@ -61,11 +72,23 @@ def row_stride(name: str, array: F32, *, where: str) -> int:
     return n if rows <= 1 else whole_stride(name, array.strides[0], where=where)
 
 
-def whole_stride(name: str, stride_bytes: int, *, where: str) -> int:
+def matrix_strides(name: str, matrix: Numbers, *, where: str) -> tuple[int, int]:
+    """Return row and column strides in elements, one of them 1; a dimension of one element takes what suits."""
+    rows, columns = matrix.shape
+    row_bytes, column_bytes = matrix.strides
+    item_bytes = matrix.itemsize
+    if columns <= 1 or column_bytes == item_bytes:
+        return columns if rows <= 1 else whole_stride(name, row_bytes, item_bytes, where=where), 1
+    if rows <= 1 or row_bytes == item_bytes:
+        return 1, whole_stride(name, column_bytes, item_bytes, where=where)
+    raise NumericsError(f"a stride of `{name}` must be one element", got=f"strides {matrix.strides}", where=where)
+
+
+def whole_stride(name: str, stride_bytes: int, item_bytes: int = ITEM_BYTES, *, where: str) -> int:
     """Return a stride in elements."""
-    if stride_bytes % ITEM_BYTES:
+    if stride_bytes % item_bytes:
         raise NumericsError(f"the strides of `{name}` must be whole elements", got=f"{stride_bytes} bytes", where=where)
-    return stride_bytes // ITEM_BYTES
+    return stride_bytes // item_bytes
 
 
 def heads(name: str, array: F32, *, where: str) -> tuple[int, int, int]:
@@ -82,7 +105,7 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"
 
 
-def pointer(array: F32) -> int:
+def pointer(array: Numbers) -> int:
     """Return where the first element lies."""
     address: int = array.__array_interface__["data"][0]
     return address

@@ -49,7 +49,7 @@ class Platform:
 
 _X86 = {"baseline": "x86_64", "avx2": "x86_64_v3", "avx512": "x86_64_v4"}
 PLATFORMS = {
-    "linux-x86_64": Platform("x86_64-linux-gnu.2.17", ".so", _X86),
+    "linux-x86_64": Platform("x86_64-linux-gnu.2.17", ".so", _X86 | {"amx": "x86_64_v4+amx_tile+amx_bf16"}),
     "linux-aarch64": Platform("aarch64-linux-gnu.2.17", ".so", {"neon": "generic"}),
     "linux-riscv64": Platform("riscv64-linux-gnu.2.27", ".so", {"baseline": "baseline_rv64"}),
     "linux-s390x": Platform("s390x-linux-gnu.2.17", ".so", {"baseline": "z13"}),
@@ -57,7 +57,12 @@ PLATFORMS = {
     "macos-x86_64": Platform("x86_64-macos.11.0", ".dylib", _X86, ("-s",)),
     "windows-x86_64": Platform("x86_64-windows-gnu", ".dll", _X86, ("-s",)),
 }
-GXX_PROCESSORS = {"baseline": "x86-64", "avx2": "x86-64-v3", "avx512": "x86-64-v4"}
+GXX_PROCESSORS = {
+    "baseline": ("-march=x86-64",),
+    "avx2": ("-march=x86-64-v3",),
+    "avx512": ("-march=x86-64-v4",),
+    "amx": ("-march=x86-64-v4", "-mamx-tile", "-mamx-bf16"),
+}
 
 
 def host_platform() -> str:
@@ -127,7 +132,7 @@ def _command(platform: str, isa: str, compiler: str | None) -> list[str]:
     if compiler:
         if platform != host_platform():
             raise UsageError("SAMEBITS_CXX must be unset to compile for another platform", got=compiler)
-        processor = [f"-march={GXX_PROCESSORS[isa]}"] if platform.endswith("x86_64") else []
+        processor = GXX_PROCESSORS[isa] if platform.endswith("x86_64") else ()
         return [*shlex.split(compiler), *processor, *GXX_FLAGS, *CODE_FLAGS, *ARITHMETIC_FLAGS]
     zig = [sys.executable, "-m", "ziglang", "c++", "-target", target.zig_target, f"-mcpu={target.zig_processors[isa]}"]
     return [*zig, *ZIG_FLAGS, *target.link_flags, *CODE_FLAGS, *ARITHMETIC_FLAGS]

@@ -17,8 +17,8 @@ ISA_VARIABLE = "SAMEBITS_ISA"
 BUILD_COMMAND = "python -m samebits.numerics.build"
 
 # From plain to best; `sb_processor` tells by these bits what the processor has beyond the first of its platform.
-ISAS = ("baseline", "neon", "avx2", "avx512")
-_PROCESSOR_BITS = {"avx2": 1, "avx512": 2}
+ISAS = ("baseline", "neon", "avx2", "avx512", "amx")
+_PROCESSOR_BITS = {"avx2": 1, "avx512": 2, "amx": 4}
 
 _lock = threading.Lock()
 _loaded: Library | None = None

@@ -13,6 +13,8 @@ SIZE, POINTER, FLOAT, INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float, cty
 Argument = type[ctypes.c_int64] | type[ctypes.c_void_p] | type[ctypes.c_float] | type[ctypes.c_int32]
 
 _STRIDED = (POINTER, SIZE, SIZE)
+# Float32 or, where the second is 0, bfloat16.
+_EITHER_STRIDED = (POINTER, INT, SIZE, SIZE)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ def _over_rows(name: str, arguments: tuple[Argument, ...], *, module: str = "sof
     return Op(name, "N-19", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"{module}.{name}")
 
 
+def _conversion(source: str, target: str, error_ulp: float | None) -> Op:
+    """A rounding's error is half a ULP of the target, which is none of float32: it gets None."""
+    name = f"convert_{source}_{target}"
+    return Op(name, "N-14", f"sb_{name}", (SIZE, POINTER, POINTER, INT), "all", error_ulp, f"conversions.{name}")
+
+
 OPS = (
     Op(
         *("mm", "N-04", "sb_mm_f32", (SIZE, SIZE, SIZE, *_STRIDED, *_STRIDED, *_STRIDED, POINTER, INT, INT)),
@@ -116,6 +124,27 @@ OPS = (
         (SIZE, SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, INT),
         *(_PRODUCT_DOMAIN, None, "embedding.embedding_backward"),
     ),
+        *("linear_bf16", "N-05", "sb_linear_bf16"),
+        (SIZE, SIZE, SIZE, *_EITHER_STRIDED, POINTER, *_STRIDED, POINTER, INT, INT),
+        *("all bfloat16 whose chains stay free of NaN", None, "products_bf16.linear_bf16"),
+    ),
+    Op(
+        *("linear_backward_bf16", "N-05", "sb_linear_backward_bf16"),
+        (SIZE, SIZE, SIZE, *_EITHER_STRIDED, POINTER, *_STRIDED, INT, INT),
+        *("all bfloat16 whose chains stay free of NaN", None, "products_bf16.linear_backward_bf16"),
+    ),
+    Op(
+        *("pack_bf16", "N-05", "sb_pack_bf16", (SIZE, SIZE, *_EITHER_STRIDED, POINTER, INT)),
+        *("all float32 or bfloat16", None, "products_bf16.pack_bf16"),
+    ),
+    Op(
+        *("packed_size_bf16", "N-05", "sb_packed_size_bf16", (SIZE, SIZE), "sizes", 0.0, "products_bf16.pack_bf16"),
+        returns=SIZE,
+    ),
+    _conversion("f32", "bf16", None),
+    _conversion("bf16", "f32", 0.0),
+    _conversion("f16", "f32", 0.0),
+    _conversion("f32", "f16", None),
     _reduction("sum", 1, _PRODUCT_DOMAIN),
     _reduction("amax", 1, "all float32 but NaN"),
     _reduction("dot", 2, _PRODUCT_DOMAIN),

@@ -14,16 +14,15 @@ from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import (
     F32,
-    ITEM_BYTES,
     check_apart,
     check_contiguous,
     check_f32,
     check_shape,
     check_writable,
     empty_by_lines,
+    matrix_strides,
     pointer,
     shape_text,
-    whole_stride,
 )
 from samebits.numerics.library import Library
 
@@ -174,15 +173,9 @@ def _owner(weight: PackedWeight, *, where: str) -> Library:
 
 
 def _strides(name: str, matrix: F32, *, where: str) -> tuple[int, int]:
-    """Return row and column strides in elements, one of them 1; a dimension of one element takes what suits."""
+    """Return the strides of a float32 matrix."""
     check_f32(name, matrix, n_dims=2, where=where)
-    rows, columns = matrix.shape
-    row_bytes, column_bytes = matrix.strides
-    if columns <= 1 or column_bytes == ITEM_BYTES:
-        return columns if rows <= 1 else whole_stride(name, row_bytes, where=where), 1
-    if rows <= 1 or row_bytes == ITEM_BYTES:
-        return 1, whole_stride(name, column_bytes, where=where)
-    raise NumericsError(f"a stride of `{name}` must be one element", got=f"strides {matrix.strides}", where=where)
+    return matrix_strides(name, matrix, where=where)
 
 
 def _bias(bias: F32 | None, n: int, *, where: str) -> int | None:

@@ -6,12 +6,14 @@ from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.canaries import (
     attention,
+    conversions,
     elementwise,
     functions,
     norms,
     optimizer,
     powers,
     products,
+    products_bf16,
     random,
     reductions,
     rotary,
@@ -31,6 +33,8 @@ CANARIES = (
     *optimizer.CANARIES,
     *attention.CANARIES,
     *rotary.CANARIES,
+    *conversions.CANARIES,
+    *products_bf16.CANARIES,
 )
 
 

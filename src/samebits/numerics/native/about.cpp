@@ -3,6 +3,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #if !defined(SB_SOURCES)
 #error "SB_SOURCES must hold the digest of the sources: build with samebits.numerics.build"
@@ -18,6 +22,17 @@ __attribute__((target("xsave"))) uint64_t enabled_by_the_system() {
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (uint64_t)high << 32 | low;
 }
+
+// Linux gives a process the 8 KB of tiles only on demand, and may refuse (a small signal stack, an old kernel): asking is
+// the only way to know. What was granted holds for every thread, and for children that are forked.
+bool system_grants_tiles() {
+#if defined(__linux__)
+  constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
+  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+  return false;
+#endif
+}
 #endif
 
 }  // namespace
@@ -25,7 +40,7 @@ __attribute__((target("xsave"))) uint64_t enabled_by_the_system() {
 SB_EXPORT const char* sb_isa() { return SB_ISA; }
 SB_EXPORT const char* sb_sources() { return SOURCES; }
 
-constexpr uint32_t CAN_AVX2 = 1, CAN_AVX512 = 2;
+constexpr uint32_t CAN_AVX2 = 1, CAN_AVX512 = 2, CAN_AMX = 4;
 
 // Instruction sets beyond the baseline that processor and system both allow, as a sum of the constants above.
 SB_EXPORT uint32_t sb_processor() {
@@ -40,12 +55,14 @@ SB_EXPORT uint32_t sb_processor() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
   const uint32_t BMI1 = 1u << 3, AVX2 = 1u << 5, BMI2 = 1u << 8;
   const uint32_t F = 1u << 16, DQ = 1u << 17, CD = 1u << 28, BW = 1u << 30, VL = 1u << 31;
-  const uint32_t leaf7 = b;
+  const uint32_t leaf7 = b, AMX = 1u << 22 | 1u << 24;  // bfloat16 and tiles
+  const bool amx = (d & AMX) == AMX && (enabled >> 17 & 3) == 3;
   const uint32_t LZCNT = 1u << 5;
   if (!__get_cpuid(0x80000001, &a, &b, &c, &d) || !(c & LZCNT)) return 0;
   const uint32_t v3 = BMI1 | AVX2 | BMI2, v4 = v3 | F | DQ | CD | BW | VL;
   if (ymm && (leaf7 & v3) == v3) can |= CAN_AVX2;
   if (zmm && (leaf7 & v4) == v4) can |= CAN_AVX512;
+  if ((can & CAN_AVX512) && amx && system_grants_tiles()) can |= CAN_AMX;
 #endif
   return can;
 }

@@ -57,4 +57,25 @@ class FloatState {
   Word saved_;
 };
 
+// Clause N-05's flushing, inside a FloatState. x86-64 can do it by its state: it decides after rounding what is too small,
+// as that clause does. Elsewhere nothing is set, and kernels flush by hand (so that this can be tested, here too).
+#if defined(__x86_64__) && !defined(SB_FLUSH_BY_HAND)
+constexpr bool STATE_FLUSHES = true;
+class FlushState {
+ public:
+  FlushState() { write(0x9fc0); }   // MXCSR: FTZ and DAZ, all exceptions masked
+  ~FlushState() { write(0x1f80); }  // N-01
+
+ private:
+  static void write(uint32_t word) { asm volatile("ldmxcsr %0" ::"m"(word) : "memory"); }
+};
+#else
+constexpr bool STATE_FLUSHES = false;
+class FlushState {
+ public:
+  FlushState() {}
+  ~FlushState() {}
+};
+#endif
+
 }  // namespace sb

@@ -8,7 +8,12 @@
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
+#if defined(__AMX_BF16__)
+#define SB_ISA "amx"
+#define SB_AMX 1
+#else
 #define SB_ISA "avx512"
+#endif
 #define SB_WIDTH 16
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
@@ -24,6 +29,10 @@
 #endif
 #define SB_ISA "baseline"
 #define SB_WIDTH 4
+#endif
+
+#if !defined(SB_AMX)
+#define SB_AMX 0
 #endif
 
 // Baseline x86-64 has no fma instruction, and a libm's would reach the hardware behind our back.
@@ -88,6 +97,19 @@ SB_INLINE f32v load(const float* from) {
   return x;
 }
 SB_INLINE void store(float* to, f32v x) { memcpy(to, &x, sizeof x); }
+
+// At an address that is a multiple of the vector's size: without first reading the lines that it fills.
+SB_INLINE void store_past_caches(float* to, f32v x) {
+#if SB_WIDTH == 16
+  _mm512_stream_ps(to, (__m512)x);
+#elif SB_WIDTH == 8
+  _mm256_stream_ps(to, (__m256)x);
+#elif defined(__x86_64__)
+  _mm_stream_ps(to, (__m128)x);
+#else
+  store(to, x);
+#endif
+}
 
 // `n` elements, 0 <= n <= WIDTH; the other lanes are +0. Memory past them is not touched.
 SB_INLINE f32v load_first(const float* from, int n) {
