@@ -7,8 +7,10 @@ namespace sb {
 namespace engine {
 
 constexpr int TILE_ROWS = 32, FEW_ROWS = 16;
-constexpr int64_t RUN_BLOCKS = 64;
-constexpr int64_t BLOCK_ROWS = 512;
+constexpr int64_t ONCE_ROWS = 64;         // with no more rows, a panel is read once and gone
+constexpr int64_t LONG_RUN_BLOCKS = 128;
+constexpr int64_t RUN_BLOCKS = 6;
+constexpr int64_t BLOCK_ROWS = 384;
 constexpr int64_t CHUNK_PANELS = 8;
 constexpr int64_t TILES_TOGETHER = 1;
 
@@ -43,6 +45,8 @@ struct Step {
   const float* unpacked;
   int64_t b_panel;
   int n_panels;
+  const char* ahead;
+  int64_t ahead_bytes;
   float* acc;
   int64_t acc_panel;
   bool fresh;
@@ -65,7 +69,12 @@ static inline void two_by_two(const Step& s, const uint32_t* b, float* acc) {
     _tile_loadd(2, acc + 16 * PANEL, ACC_BYTES);
     _tile_loadd(3, acc + 16 * PANEL + HALF, ACC_BYTES);
   }
+  const char* ahead = s.ahead;
   for (int64_t block = s.n_blocks; block > 0; block--) {
+    if (ahead) {
+      for (int64_t i = 0; i < s.ahead_bytes; i += 64) _mm_prefetch(ahead + i, _MM_HINT_T1);
+      ahead += BLOCK_WORDS * 4;
+    }
     _tile_loadd(4, a, 64);
     _tile_loadd(6, b, 64);
     _tile_dpbf16ps(0, 4, 6);
