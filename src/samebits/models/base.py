@@ -23,6 +23,7 @@ FAMILIES = {
     "gpt2": "GPT2LMHeadModel",
     "llama": "LlamaForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
     "mistral": "MistralForCausalLM",
 }
 """model_type of each family that can be trained, and its architecture."""
@@ -31,6 +32,7 @@ DEFAULT_TARGETS = {
     "gpt2": ("c_attn",),
     "llama": ("q_proj", "v_proj"),
     "qwen2": ("q_proj", "v_proj"),
+    "qwen3": ("q_proj", "v_proj"),
     "mistral": ("q_proj", "v_proj"),
 }
 """PEFT's choice of LoRA target modules for each family: leaving them out and stating them is one recipe."""
@@ -40,6 +42,7 @@ SIZE_KEYS = {
     "llama": ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
 }
 SIZE_KEYS["qwen2"] = SIZE_KEYS["mistral"] = (*SIZE_KEYS["llama"], "num_key_value_heads")
+SIZE_KEYS["qwen3"] = (*SIZE_KEYS["qwen2"], "head_dim")
 """Sizes that a family's config.json must state: what is left out would be filled in by transformers' version."""
 OPTIONAL_SIZE_KEYS = ("n_inner", "num_key_value_heads", "head_dim")
 MAX_SIZE = 1 << 24

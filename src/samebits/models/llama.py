@@ -229,7 +229,7 @@ class Llama(Decoder):
         for number in range(n_layers):
             name = f"model.layers.{number}"
             attention = AttentionShape(
-                number, inverse_root(head_width), window_of(config, number), config.get("attention_dropout", 0.0)
+                number, inverse_root(head_width), window_of(config, number), config.get("attention_dropout") or 0.0
             )
             found = {
                 norm: RMSNorm(weights.read(f"{norm}.weight"), eps)

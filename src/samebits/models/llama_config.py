@@ -9,6 +9,9 @@ from samebits.errors import ModelError
 from samebits.numerics.rotary import Scaling
 
 DEFAULT_THETA = 10000.0
+# transformers' own, for what a configuration leaves out.
+DEFAULT_WINDOW = 4096
+DEFAULT_WINDOWED_FROM = 28
 ROPE_TYPES = ("default", "linear", "llama3")
 _LLAMA3_KEYS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
@@ -20,7 +23,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         ModelError: the key, and the door that serves it.
     """
     heads, key_heads, head_width = head_sizes(config)
-    for key, allowed in (("hidden_act", ("silu",)), ("pretraining_tp", (1,)), ("partial_rotary_factor", (1, 1.0))):
+    for key, allowed in (("hidden_act", ("silu",)), ("pretraining_tp", (1, None)), ("partial_rotary_factor", (1, 1.0))):
         if (found := config.get(key, allowed[0])) not in allowed:
             raise _refused(f"`{key}` must be {allowed[0]}", repr(found))
     if heads % key_heads:
@@ -62,7 +65,7 @@ def rope_scaling(config: Mapping[str, Any]) -> Scaling | None:
 
 def window_of(config: Mapping[str, Any], layer: int) -> int | None:
     """Return how many keys a query of this layer sees at most, or None for all before it."""
-    family, window = config["model_type"], config.get("sliding_window")
+    family, window = config["model_type"], config.get("sliding_window", DEFAULT_WINDOW)
     if family == "llama" or window is None:
         return None
     if family == "mistral":
@@ -73,7 +76,7 @@ def window_of(config: Mapping[str, Any], layer: int) -> int | None:
     kinds = config.get("layer_types")
     if kinds is not None:
         return int(window) if kinds[layer] == "sliding_attention" else None
-    return int(window) if layer >= config.get("max_window_layers", 28) else None
+    return int(window) if layer >= config.get("max_window_layers", DEFAULT_WINDOWED_FROM) else None
 
 
 def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -103,6 +103,13 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
             max_position_embeddings=32768, rms_norm_eps=1e-6, rope_theta=1000000.0, tie_word_embeddings=True,
         ),
     ),
+    "qwen3-tiny": (
+        "a Qwen3 of 2 layers, 64 wide, heads of 32, norms on q and k",
+        _llama_like(
+            "qwen3", "Qwen3ForCausalLM", (64, 176, 2, 4, 2, 512), head_dim=32,
+            max_position_embeddings=512, rms_norm_eps=1e-6, rope_theta=1000000.0, tie_word_embeddings=True,
+        ),
+    ),
     "mistral-tiny": (
         "a Mistral of 2 layers, 64 wide, a sliding window of 64",
         _llama_like(
@@ -184,6 +191,9 @@ def _llama_tensors(config: Mapping[str, Any]) -> dict[str, TensorShape]:
         block = f"model.layers.{layer}"
         for norm in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"{block}.{norm}.weight"] = TensorShape((width,), value=1)
+        if config["model_type"] == "qwen3":
+            for norm in ("q_norm", "k_norm"):
+                tensors[f"{block}.self_attn.{norm}.weight"] = TensorShape((head_width,), value=1)
         for module, n_out, n_in in (
             ("self_attn.q_proj", query_width, width),
             ("self_attn.k_proj", key_width, width),
@@ -203,5 +213,7 @@ def _has_bias(config: Mapping[str, Any], module: str) -> bool:
     part, projection = module.split(".")
     if config["model_type"] == "qwen2":
         return projection in ("q_proj", "k_proj", "v_proj")
+    if config["model_type"] == "qwen3":
+        return part == "self_attn" and bool(config.get("attention_bias", False))
     key = "attention_bias" if part == "self_attn" else "mlp_bias"
     return config["model_type"] == "llama" and bool(config.get(key, False))

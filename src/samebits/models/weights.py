@@ -8,6 +8,7 @@ import numpy as np
 
 from samebits.canonical.safetensors_file import TensorFile
 from samebits.models.base import Base
+from samebits.models.shapes import tensors_of
 from samebits.numerics.arrays import F32
 from samebits.numerics.conversions import convert_bf16_f32, convert_f16_f32
 
@@ -20,14 +21,17 @@ class Weights:
     """
 
     def __init__(self, base: Base) -> None:
+        self._names = frozenset(tensors_of({**base.config, "initializer_range": 0}))
         self._files = {name: file for file in map(TensorFile, base.weight_files) for name in file.tensors}
 
     def __contains__(self, name: str) -> bool:
-        return self._found(name) in self._files
+        """Whether the configuration has this tensor: what else lies in the files is no part of the model."""
+        return name in self._names
 
     def read(self, name: str) -> F32:
         """Return a tensor as a new float32 array of native byte order; float16 and bfloat16 convert exactly (N-14)."""
-        found = self._found(name)
+        # A base saved without its head has no first part in its names.
+        found = name if name in self._files else name.partition(".")[2]
         file = self._files[found]
         array, dtype = _native(file.array(found)), file.tensors[found].dtype
         if dtype == "BF16":
@@ -35,10 +39,6 @@ class Weights:
         if dtype == "F16":
             return convert_f16_f32(array)
         return array
-
-    def _found(self, name: str) -> str:
-        # A base saved without its head has no first part in its names.
-        return name if name in self._files else name.partition(".")[2]
 
     def release(self) -> None:
         """Let go of the pages read so far."""

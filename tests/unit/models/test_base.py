@@ -148,7 +148,7 @@ def test_the_config_digest_does_not_see_where_it_was_saved_and_by_what(folder: P
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"model_type": "bert"}, "`model_type` must be one of gpt2, llama, qwen2, mistral, got 'bert'"),
+        ({"model_type": "bert"}, "`model_type` must be one of gpt2, llama, qwen2, qwen3, mistral, got 'bert'"),
         ({"model_type": ...}, "`model_type` must be one of .*, got None"),
         ({"model_type": ["gpt2"]}, r"`model_type` must be one of .*, got \['gpt2'\]"),
         ({"architectures": ["GPT2ForSequenceClassification"]}, "must be a GPT2LMHeadModel .*GPT2ForSequence"),
@@ -175,11 +175,19 @@ def test_a_config_is_refused(folder: Path, changes: dict[str, Any], match: str) 
     assert str(folder / "config.json") in refusal(folder)
 
 
-@pytest.mark.parametrize("family", ["qwen2", "mistral"])
-def test_a_size_that_transformers_would_fill_in_must_be_stated(tmp_path: Path, family: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "key"),
+    [
+        ("qwen2", "num_key_value_heads"),
+        ("mistral", "num_key_value_heads"),
+        ("qwen3", "num_key_value_heads"),
+        ("qwen3", "head_dim"),
+    ],
+)
+def test_a_size_that_transformers_would_fill_in_must_be_stated(tmp_path: Path, family: str, key: str) -> None:
     write_base(f"{family}-tiny", 1, tmp_path / "base")
-    change_config(tmp_path / "base", num_key_value_heads=...)
-    assert "`num_key_value_heads` must be a whole number from 1 to 16777216, got None" in refusal(tmp_path / "base")
+    change_config(tmp_path / "base", **{key: ...})
+    assert f"`{key}` must be a whole number from 1 to 16777216, got None" in refusal(tmp_path / "base")
 
 
 def test_a_config_without_architectures_or_with_no_quantization_is_taken(folder: Path) -> None:

@@ -40,6 +40,8 @@ def test_the_tensors_are_those_that_transformers_makes(name: str) -> None:
         ("llama-tiny", {"attention_bias": True}),
         ("llama-tiny", {"mlp_bias": True, "tie_word_embeddings": True}),
         ("qwen2-tiny", {"tie_word_embeddings": False}),
+        ("qwen3-tiny", {"attention_bias": True, "num_key_value_heads": 4}),
+        ("qwen3-tiny", {"head_dim": 128}),
         ("mistral-tiny", {"head_dim": 8}),
         ("mistral-tiny", {"attention_bias": True}),
     ],

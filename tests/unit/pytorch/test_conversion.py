@@ -20,7 +20,7 @@ from samebits.pytorch.conversion import INDEX, WEIGHTS, convert_bin
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-SHAPES = ("gpt2-tiny", "llama-tiny", "qwen2-tiny", "mistral-tiny")
+SHAPES = ("gpt2-tiny", "llama-tiny", "qwen2-tiny", "qwen3-tiny", "mistral-tiny")
 
 
 @pytest.fixture
