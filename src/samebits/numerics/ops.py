@@ -127,6 +127,7 @@ OPS = (
         (SIZE, SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, INT),
         *(_PRODUCT_DOMAIN, None, "embedding.embedding_backward"),
     ),
+    Op(
         *("linear_bf16", "N-05", "sb_linear_bf16"),
         (SIZE, SIZE, SIZE, *_EITHER_STRIDED, POINTER, *_STRIDED, POINTER, INT, INT),
         *("all bfloat16 whose chains stay free of NaN", None, "products_bf16.linear_bf16"),
