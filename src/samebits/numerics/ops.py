@@ -12,6 +12,9 @@ SIZE, POINTER, FLOAT, INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float, cty
 # What a symbol's argument can be.
 Argument = type[ctypes.c_int64] | type[ctypes.c_void_p] | type[ctypes.c_float] | type[ctypes.c_int32]
 
+NUMERICS_VERSION = 1
+"""Of the clauses in force (docs/spec/numerics.md, Policy); part of every portable recipe."""
+
 _STRIDED = (POINTER, SIZE, SIZE)
 # Float32 or, where the second is 0, bfloat16.
 _EITHER_STRIDED = (POINTER, INT, SIZE, SIZE)
@@ -124,6 +127,7 @@ OPS = (
         (SIZE, SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, INT),
         *(_PRODUCT_DOMAIN, None, "embedding.embedding_backward"),
     ),
+    Op(
         *("linear_bf16", "N-05", "sb_linear_bf16"),
         (SIZE, SIZE, SIZE, *_EITHER_STRIDED, POINTER, *_STRIDED, POINTER, INT, INT),
         *("all bfloat16 whose chains stay free of NaN", None, "products_bf16.linear_bf16"),
