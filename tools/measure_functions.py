@@ -50,12 +50,12 @@ def _gelu_y(x: F64) -> F64:
 
 
 def _gelu_slope(x: F64) -> F64:
-    below = 0.5 * _by_torch(torch.special.erfc)(x * -math.sqrt(0.5))
+    below: F64 = 0.5 * _by_torch(torch.special.erfc)(x * -math.sqrt(0.5))
     return below + x * np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
 
 
 def _logistic_slope(y: F64, x: F64, slope_of_y: F64) -> F64:
-    s = 1 / (1 + np.exp(-y))
+    s: F64 = 1 / (1 + np.exp(-y))
     return s + x * s / (1 + np.exp(y)) * slope_of_y
 
 
