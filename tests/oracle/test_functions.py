@@ -61,7 +61,7 @@ def arguments(numbers: Numbers, kind: str, seed: int, n: int) -> F32:
 def test_functions_equal_the_oracle(native: Library, numbers: Numbers, words: Words, name: str) -> None:
     kernel, answer = OF_X[name]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(n=st.integers(0, 70), offset=st.integers(0, 17), kind=st.sampled_from(KINDS), seed=st.integers(0, 2**32))
     def check(n: int, offset: int, kind: str, seed: int) -> None:
         x = arguments(numbers, kind, seed, n + offset)[offset:]
@@ -75,7 +75,7 @@ def test_functions_equal_the_oracle(native: Library, numbers: Numbers, words: Wo
 def test_gradients_equal_the_oracle(native: Library, numbers: Numbers, words: Words, name: str) -> None:
     kernel, answer = GRADIENTS[name]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(n=st.integers(0, 70), offset=st.integers(0, 17), kind=st.sampled_from(KINDS), seed=st.integers(0, 2**32))
     def check(n: int, offset: int, kind: str, seed: int) -> None:
         x = arguments(numbers, kind, seed, n + offset)[offset:]

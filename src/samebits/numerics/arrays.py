@@ -56,7 +56,7 @@ def check_writable(name: str, array: F32, *, where: str) -> None:
 def row_stride(name: str, array: F32, *, where: str) -> int:
     """Return the distance between rows, in elements, of a [rows, n] array whose rows are contiguous."""
     rows, n = array.shape
-    if n > 1 and array.strides[1] != ITEM_BYTES:
+    if rows and n > 1 and array.strides[1] != ITEM_BYTES:
         raise NumericsError(f"the rows of `{name}` must be contiguous", got=f"strides {array.strides}", where=where)
     return n if rows <= 1 else whole_stride(name, array.strides[0], where=where)
 

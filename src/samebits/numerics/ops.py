@@ -92,7 +92,7 @@ OPS = (
     _function("sigmoid", 2.6),
     _function("silu", 2.5),
     _function("gelu", 6.5),
-    _function("gelu_tanh", 2.3, "gelu"),
+    _function("gelu_tanh", 2.4, "gelu"),
     _function("relu", 0.0),
     _backward("tanh_backward", 1.5),
     _backward("sigmoid_backward", 1.5),

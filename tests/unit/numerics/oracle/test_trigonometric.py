@@ -6,7 +6,6 @@ from samebits.numerics.oracle.binary32 import INFINITY, MINUS_ZERO, NAN, ONE, SI
 from samebits.numerics.oracle.functions import bits
 from samebits.numerics.oracle.trigonometric import cos, quadrant, sin
 
-
 HALF = 0x3F000000
 
 
