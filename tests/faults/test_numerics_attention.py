@@ -85,13 +85,13 @@ def test_weights_divided_before_the_chain_are_caught(faulty: Faulty) -> None:
 
 
 def test_heads_of_a_group_in_another_order_are_caught(faulty: Faulty) -> None:
+    last_first = "head / group * group + group - 1 - head % group"
     descending = faulty(
         (BACKWARD, "place = head % group;", "place = group - 1 - head % group;"),
         (
             BACKWARD,
-            "    worker.head(head), worker.gather(head, 0, s.n_keys);",
-            "    worker.head(head / group * group + group - 1 - head % group),\n"
-            "        worker.gather(head / group * group + group - 1 - head % group, 0, s.n_keys);",
+            "worker.head(head), worker.gather(head, 0,",
+            f"worker.head({last_first}), worker.gather({last_first}, 0,",
         ),
     )
     assert BACKWARD_REFUSED in refusal(descending)

@@ -1,4 +1,4 @@
-"""Operands that do not fit are refused in one sentence; tests/oracle holds every bit of what fits against the oracle."""
+"""Operands that do not fit are refused in one sentence; tests/oracle holds every bit of what fits."""
 
 from __future__ import annotations
 

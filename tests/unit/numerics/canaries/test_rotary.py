@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samebits.numerics.canaries.rotary import CANARIES
 from samebits.numerics.canaries.canary import Canary, digest
+from samebits.numerics.canaries.rotary import CANARIES
 
 
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
