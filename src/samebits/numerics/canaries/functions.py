@@ -16,9 +16,7 @@ from samebits.numerics.oracle import functions as oracle
 ROW = 3 * 64 + 37
 # The last is the one nearest to a multiple of pi / 2, 1.6e-9 away.
 FINITE_BITS = (0, 0x80000000, 1, 0x80000001, 0x00800000, 0x80800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x6F79BE45)
-IN  # The last is the one nearest to a multiple of pi / 2, 1.6e-9 away.
-FINITE_BITS = (0x7F800000, 0xFF800000)
-Operands = Callable[[], tuple[F32, ...]]
+INFINITE_BITS = (0x7F800000, 0xFF800000)
 
 
 def finite(seed: int) -> F32:
