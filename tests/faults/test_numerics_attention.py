@@ -85,13 +85,13 @@ def test_weights_divided_before_the_chain_are_caught(faulty: Faulty) -> None:
 
 
 def test_heads_of_a_group_in_another_order_are_caught(faulty: Faulty) -> None:
+    last_first = "head / group * group + group - 1 - head % group"
     descending = faulty(
         (BACKWARD, "place = head % group;", "place = group - 1 - head % group;"),
         (
             BACKWARD,
-            "    worker.head(head), worker.gather(head, 0, s.n_keys);",
-            "    worker.head(head / group * group + group - 1 - head % group),\n"
-            "        worker.gather(head / group * group + group - 1 - head % group, 0, s.n_keys);",
+            "worker.head(head), worker.gather(head, 0,",
+            f"worker.head({last_first}), worker.gather({last_first}, 0,",
         ),
     )
     assert BACKWARD_REFUSED in refusal(descending)
@@ -102,3 +102,24 @@ def test_a_mask_of_other_counters_in_the_backward_pass_is_caught(faulty: Faulty)
         (BACKWARD, "job.dropout.element(head, s.first + row, j + x)", "job.dropout.element(head, row, j + x)")
     )
     assert BACKWARD_REFUSED in refusal(other)
+
+
+def test_a_rotation_rounded_thrice_is_caught(faulty: Faulty) -> None:
+    thrice = faulty(("rotary.cpp", "fma(a, c, -(b * s))", "a * c - b * s"))
+    assert "`rotate` must give clause N-20's known answer" in refusal(thrice)
+
+
+def test_a_backward_rotation_by_the_positive_angle_is_caught(faulty: Faulty) -> None:
+    forward = faulty(("rotary.cpp", "backward ? -1.0f : 1.0f", "backward ? 1.0f : 1.0f"))
+    assert "`rotate` must give clause N-20's known answer" in refusal(forward)
+
+
+def test_embedding_gradients_added_from_the_end_are_caught(faulty: Faulty) -> None:
+    descending = faulty(
+        (
+            "embedding.cpp",
+            "for (int64_t row = 0; row < job.n; row++) {\n    const float* from = job.from + row",
+            "for (int64_t row = job.n - 1; row >= 0; row--) {\n    const float* from = job.from + row",
+        )
+    )
+    assert "`embedding_backward` must give clause N-20's known answer" in refusal(descending)

@@ -111,7 +111,7 @@ def test_attention_equals_the_oracle(
     check(q, k, v, dout, sight, expected_of(q, k, v, dout, sight), layout, words)
 
 
-# On both sides of every block: tiles of rows and keys, blocks of rows, blocks of keys, rounds of lanes, vectors of a head.
+# On both sides of every block: tiles of rows and keys, blocks of rows and of keys, rounds of lanes, vectors of a head.
 BLOCKS = {
     "tiles": ((40, 40, 2, 1, 33), {}),
     "tiles and a window": ((40, 45, 2, 2, 20), {"first": 3, "window": 7}),

@@ -79,10 +79,11 @@ def embedding_backward(dout: F32, ids: Ids, out: F32, *, accumulate: bool = Fals
 
 
 def _check_ids(ids: Ids, n_rows: int, where: str) -> None:
-    if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or ids.ndim != 1 or not ids.flags.c_contiguous:
-        got = f"{ids.dtype} {shape_text(ids.shape)}" if isinstance(ids, np.ndarray) else type(ids).__name__
+    given: Any = ids
+    if not isinstance(given, np.ndarray) or given.dtype != np.int64 or given.ndim != 1 or not given.flags.c_contiguous:
+        got = f"{given.dtype} {shape_text(given.shape)}" if isinstance(given, np.ndarray) else type(given).__name__
         raise NumericsError("`ids` must be a contiguous int64 array of one dimension", got=got, where=where)
-    if ids.size and not (0 <= ids.min() and ids.max() < n_rows):
+    if ids.size and (ids.min() < 0 or ids.max() >= n_rows):
         got = f"{ids.min()} to {ids.max()}"
         raise NumericsError(f"`ids` must be from 0 to {n_rows - 1}", got=got, where=where)
 

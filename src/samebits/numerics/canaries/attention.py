@@ -1,4 +1,4 @@
-"""Canaries of attention: grouped heads, a window, dropped weights, keys past a round of the lanes; and none of these."""
+"""Canaries of attention: grouped heads, a window, dropped weights, many keys; and none of these."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _forward(q: F32, k: F32, v: F32) -> F32:
 
 
 def _backward(q: F32, k: F32, v: F32, dout: F32) -> F32:
-    parts = []
+    parts: list[F32] = []
     for sight in (DROPPED, PLAIN):
         rows = _seen(N_QUERIES, sight)
         statistics = np.empty((2, N_HEADS, len(q[rows])), dtype=np.float32)

@@ -56,11 +56,28 @@ def _ids() -> list[int]:
 
 
 CANARIES = (
-    Canary("N-20", "rotary_tables", lambda: (float(N_POSITIONS),), _tables, _tables_answer, "?"),
-    Canary("N-20", "rotate", _rotation, _rotate, _rotate_answer, "?"),
+    Canary(
+        "N-20",
+        "rotary_tables",
+        lambda: (float(N_POSITIONS),),
+        _tables,
+        _tables_answer,
+        "0089e2b8ba40d880ca908be15e422a3fd9b239523e64981d6ae0a281d26e4025",
+    ),
+    Canary(
+        "N-20",
+        "rotate",
+        _rotation,
+        _rotate,
+        _rotate_answer,
+        "e734f6993f413137420a25a161d8cca8eb42d8862280854d615f925c7bd4daf9",
+    ),
     Canary(
         *("N-20", "embedding_backward", _gradients),
         lambda dout, held: embedding_backward(dout, np.array(_ids()), held, accumulate=True),
-        *(lambda dout, held: oracle.embedding_backward(dout, _ids(), held), "?"),
+        *(
+            lambda dout, held: oracle.embedding_backward(dout, _ids(), held),
+            "f1659547caff457559394d4cd22289e018ce98e7ad7fa9e83fd75bcd21c59484",
+        ),
     ),
 )

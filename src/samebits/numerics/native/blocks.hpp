@@ -8,6 +8,7 @@
 namespace sb {
 
 constexpr int BLOCK_K = 32, PANEL = 32, HALF = 16;
+constexpr int READ_AHEAD = 8 * BLOCK_K;  // elements: about the run that is packed next
 constexpr int HALF_WORDS = HALF * BLOCK_K / 2, BLOCK_WORDS = 2 * HALF_WORDS;
 
 SB_INLINE int64_t blocks_of(int64_t k) { return (k + BLOCK_K - 1) / BLOCK_K; }
@@ -24,6 +25,29 @@ struct Operand {
   uint16_t bits(int64_t i, int64_t j) const {
     const int64_t place = i * row + j * column;
     return is_f32 ? to_bf16(((const float*)at)[place]) : ((const uint16_t*)at)[place];
+  }
+};
+
+// Finished sums, [rows][32], on their way to C, with the bias if there is one.
+struct Emission {
+  const float* from;
+  float* to;
+  int64_t to_row;
+  const float* bias;
+  bool past_caches;  // `to` and its rows are aligned, and C is long
+  int n_rows;
+
+  // Writes the next rows, at most `most`.
+  __attribute__((always_inline)) void advance(int most) {
+    const int n = most < n_rows ? most : n_rows;
+    for (int i = 0; i < n; i++, from += PANEL, to += to_row)
+      for (int j = 0; j < PANEL; j += WIDTH) {
+        f32v y = load(from + j);
+        if (bias) y = y + load(bias + j);
+        if (past_caches) store_past_caches(to + j, y);
+        else store(to + j, y);
+      }
+    n_rows -= n;
   }
 };
 
@@ -48,10 +72,13 @@ SB_INLINE void read_line(const Operand& from, bool by_rows, int64_t i, int64_t j
   const int64_t start = by_rows ? i * from.row + j * step : j * step + i * from.column;
   if (STATE_FLUSHES && step == 1 && n == BLOCK_K) {
     if (!from.is_f32) {
+      __builtin_prefetch((const uint16_t*)from.at + start + READ_AHEAD);
       memcpy(out, (const uint16_t*)from.at + start, BLOCK_K * 2);
       return;
     }
     const float* x = (const float*)from.at + start;
+    __builtin_prefetch(x + READ_AHEAD);
+    __builtin_prefetch(x + READ_AHEAD + 16);
     for (int c = 0; c < BLOCK_K; c += WIDTH) store_16(out + c, to_bf16(load(x + c)));
     return;
   }

@@ -72,8 +72,7 @@ void finish_row(const Product& p, const float* sums, int64_t row, int64_t column
     f32v y = load(sums + j);
     if (p.bias) y = y + load_first(p.bias + column + j, here);
     if (p.accumulate) y = load_first(c + j, here) + y;
-    if (here == WIDTH && p.past_caches && ((uintptr_t)(c + j) & (sizeof y - 1)) == 0) store_past_caches(c + j, y);
-    else if (here == WIDTH) store(c + j, y);
+    if (here == WIDTH) store(c + j, y);
     else store_first(c + j, y, here);
   }
 }
@@ -83,6 +82,9 @@ struct Worker {
   const Plan& plan;
   engine::Left* left;
   float *acc, *room;
+  Emission pending = {};
+  int turn = 0;
+  alignas(64) float finished[2][engine::EMITS ? engine::TILE_ROWS * PANEL : 1];
   uint32_t* turned;
   int* least_exponents;  // of each tile's rows
   int transposed_exponent;
@@ -106,6 +108,7 @@ struct Worker {
       for (int64_t panel = panel0; panel < panel1; panel += plan.chunk_panels)
         multiply_chunk(rows, panel, least_of(panel + plan.chunk_panels, panel1));
     }
+    pending.advance(pending.n_rows);
   }
 
   struct Rows {
@@ -163,39 +166,49 @@ struct Worker {
   // One or two panels' run, on all rows of a block.
   void multiply_panels(engine::Step& s, const Rows& rows, int64_t run, int64_t panel, float* acc) {
     const int exponent = least_of(exponent_of(panel), exponent_of(panel + s.n_panels - 1));
+    const bool last = run + 1 == plan.n_runs;
     const char* ahead = s.ahead;
+    s.emission = &pending;
     s.ahead_bytes = BLOCK_WORDS * 4 / least_of(rows.n_tiles, BLOCK_WORDS / 16);
     s.unpacked = engine::unpacked(s.b, s.n_blocks, rows.n_tiles, room);
     if (s.n_blocks == 0) memset(acc, 0, (size_t)(s.n_panels * s.acc_panel) * 4);
     for (int64_t first = 0; first < rows.n_tiles; first += engine::TILES_TOGETHER) {
       const int64_t end = least_of(first + engine::TILES_TOGETHER, rows.n_tiles);
+      const bool emits = engine::EMITS && last && plain(panel) && rows.size(first) == engine::TILE_ROWS;
       {
         engine::ChainState state;
         for (int64_t tile = first; tile < end; tile++) {
           s.ahead = ahead && tile < BLOCK_WORDS / 16 ? ahead + s.ahead_bytes * tile : nullptr;
           s.a = left_at(rows, run, tile), s.n_rows = rows.size(tile), s.acc = acc + rows.start(tile) * PANEL;
           s.tiny = least_exponents[tile] + exponent < NOTHING_TINY;
+          s.result = emits ? finished[turn ^= 1] : s.acc;
           engine::multiply(s);
+          if (emits) pending = emission(rows.first + rows.start(tile), panel, s.result);
         }
       }
-      if (run + 1 == plan.n_runs)
+      if (last && !emits)
         for (int i = 0; i < s.n_panels; i++) finish(rows, first, end, panel + i, acc + i * plan.acc_panel());
     }
   }
 
+  // Whole vectors of neighbours, nothing to add but a bias.
+  bool plain(int64_t panel) const { return p.c_n == 1 && !p.accumulate && (panel + 1) * PANEL <= p.n; }
+
+  Emission emission(int64_t row, int64_t panel, const float* sums) const {
+    float* c = p.c + row * p.c_row + panel * PANEL;
+    const bool aligned = (((uintptr_t)c | (uintptr_t)p.c_row * 4) & (sizeof(f32v) - 1)) == 0;
+    const float* bias = p.bias ? p.bias + panel * PANEL : nullptr;
+    return {sums, c, p.c_row, bias, aligned && p.past_caches, engine::TILE_ROWS};
+  }
+
   void finish(const Rows& rows, int64_t first, int64_t end, int64_t panel, const float* sums) {
-    const int n = shorter(p.n - panel * PANEL, PANEL);
-    if (n == PANEL && p.c_n == 1 && !p.bias && !p.accumulate) {
-      float* c = p.c + (rows.first + rows.start(first)) * p.c_row + panel * PANEL;
-      const float* from = sums + rows.start(first) * PANEL;
-      const bool past_caches = p.past_caches && (((uintptr_t)c | (uintptr_t)p.c_row * 4) & (sizeof(f32v) - 1)) == 0;
-      for (int64_t i = rows.start(end) - rows.start(first); i > 0; i--, c += p.c_row, from += PANEL)
-        for (int j = 0; j < PANEL; j += WIDTH) {
-          if (past_caches) store_past_caches(c + j, load(from + j));
-          else store(c + j, load(from + j));
-        }
+    if (plain(panel)) {
+      Emission all = emission(rows.first + rows.start(first), panel, sums + rows.start(first) * PANEL);
+      all.n_rows = (int)(rows.start(end) - rows.start(first));
+      all.advance(all.n_rows);
       return;
     }
+    const int n = shorter(p.n - panel * PANEL, PANEL);
     for (int64_t i = rows.start(first); i < rows.start(end); i++)
       finish_row(p, sums + i * PANEL, rows.first + i, panel * PANEL, n);
   }

@@ -21,6 +21,7 @@ constexpr int64_t RUN_BLOCKS = 4;     // a panel's run, unpacked, stays in the n
 constexpr int64_t BLOCK_ROWS = 448;   // the left operand's run stays in the second
 constexpr int64_t CHUNK_PANELS = 8;
 constexpr int64_t TILES_TOGETHER = 1 << 20;
+constexpr bool EMITS = false;
 constexpr int64_t UNPACKING_TILES = 4;  // so many uses pay for unpacking a panel's run
 
 typedef float Left;  // packed rows: [k][rows of the tile], float32 that are bfloat16
@@ -38,6 +39,8 @@ struct Step {
   const float* unpacked;    // or null
   int64_t b_panel;          // words from panel to panel
   int n_panels;             // 1 or 2
+  Emission* emission;
+  float* result;
   const char* ahead;
   int64_t ahead_bytes;
   float* acc;

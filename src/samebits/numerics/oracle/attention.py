@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from samebits.numerics.oracle.binary32 import MINUS_INFINITY, MINUS_ZERO, ONE, ZERO, add, div, fma, maximum, mul, sub
 from samebits.numerics.oracle.functions import exp
@@ -97,23 +98,20 @@ def backward(attention: Attention, dout: Array) -> tuple[list[list[list[int]]], 
     def dq(h: int, i: int, c: int) -> int:
         return mul(chain((x, a.k[j][a.shared(h)][c]) for j, x in ds[i][h].items()), a.scale)
 
-    def over_group(shared: int, of_head: Callable[[int], int]) -> int:
-        first, *others = [of_head(h) for h in a.heads() if a.shared(h) == shared]
-        for other in others:
-            first = add(first, other)
-        return first
-
     def dk(h: int, j: int, c: int) -> int:
         return chain((ds[i][h][j], a.q[i][h][c]) for i in rows if j in ds[i][h])
 
     def dv(h: int, j: int, c: int) -> int:
         return chain((weights[i][h][j], gradients[i][h][c]) for i in rows if j in ds[i][h])
 
+    def over_group(of_head: Callable[[int, int, int], int], g: int, j: int, c: int) -> int:
+        return reduce(add, [of_head(h, j, c) for h in a.heads() if a.shared(h) == g])
+
     keys, groups = range(len(a.k)), range(len(a.k[0]))
     return (
         [[[dq(h, i, c) for c in width] for h in a.heads()] for i in rows],
-        [[[mul(over_group(g, lambda h: dk(h, j, c)), a.scale) for c in width] for g in groups] for j in keys],
-        [[[over_group(g, lambda h: dv(h, j, c)) for c in width] for g in groups] for j in keys],
+        [[[mul(over_group(dk, g, j, c), a.scale) for c in width] for g in groups] for j in keys],
+        [[[over_group(dv, g, j, c) for c in width] for g in groups] for j in keys],
     )
 
 

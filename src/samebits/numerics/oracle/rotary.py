@@ -1,4 +1,4 @@
-"""Rotary position embedding and embedding (N-20): exact comparisons of rational numbers, then one rounding at a time."""
+"""Rotary position embedding and embedding (N-20): exact comparisons of rational numbers, then single roundings."""
 
 from __future__ import annotations
 
