@@ -140,7 +140,7 @@ class GPT2Block(Block[Kept]):
     @property
     def kept_floats_per_row(self) -> int:
         """Its own and its middle's input, the norms' outputs, q, k, v, the heads' output, the MLP's two inner rows."""
-        return 8 * self.width + 2 * self.c_fc.weight.n
+        return 8 * self.attn_proj.weight.n + 2 * self.c_fc.weight.n
 
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""

@@ -62,8 +62,8 @@ def rope_scaling(config: Mapping[str, Any]) -> LinearScaling | Llama3Scaling | N
         raise _refused(f"rotary positions of type {kind} must state `{missing[0]}`", "none")
     if kind == "linear":
         return LinearScaling(float(rope["factor"]))
-    factors = (float(rope[key]) for key in _LLAMA3_KEYS[:3])
-    return Llama3Scaling(*factors, original_positions=int(rope["original_max_position_embeddings"]))
+    factor, low, high, original = (rope[key] for key in _LLAMA3_KEYS)
+    return Llama3Scaling(float(factor), float(low), float(high), int(original))
 
 
 def window_of(config: Mapping[str, Any], layer: int) -> int | None:
