@@ -53,8 +53,11 @@ def check_contiguous(name: str, array: Numbers, *, where: str) -> None:
 
 
 def check_apart(name: str, out: Numbers, other: str, operand: Numbers, *, where: str) -> None:
-    """Refuse an output that may share memory with an operand that is still read."""
-    if np.may_share_memory(out, operand):
+    """Refuse an output that shares memory with an operand that is still read.
+
+    Columns of one buffer lie apart, though their spans of memory overlap.
+    """
+    if np.may_share_memory(out, operand) and np.shares_memory(out, operand):
         raise NumericsError(f"`{name}` must not share memory with `{other}`", where=where)
 
 
