@@ -85,7 +85,7 @@ def _train(job: dict[str, Any]) -> None:
 
 
 def _import_engine(numerics: str, libraries: str) -> None:
-    """Once for every child, with one thread, so that there is no thread that a fork would lose: what is slow or late."""
+    """Import for all children what is slow or late; with one thread, so that there is none that a fork would lose."""
     from samebits.numerics import library
     from samebits.recipe.reader import settings_from
 
