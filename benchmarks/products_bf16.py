@@ -35,8 +35,8 @@ def narrow(array: F32) -> BF16:
 
 
 def to_torch(array: BF16) -> torch.Tensor:
-    """Return patterns of bfloat16 as torch's tensor, on memory of its own."""
-    return torch.from_numpy(array.copy()).view(torch.bfloat16)
+    """Return patterns of bfloat16 as torch's tensor, on memory of torch's: oneDNN is half as fast off a cache line."""
+    return torch.from_numpy(array).view(torch.bfloat16).clone()
 
 
 def against_baseline(function: Callable[..., F32], x: F32 | BF16, weight: PackedWeightBf16) -> Callable[[], None]:

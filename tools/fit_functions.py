@@ -3,10 +3,10 @@
 python tools/fit_functions.py [NAME ...]
 
 For each approximation one finds the c that minimise the largest |weight(x) * (sum c[i] basis[i](x) - target(x))| over
-the interval, in 60 digits, and rounds every c to its format: the terms that carry the result (1 + r, or f - f^2 / 2) are
-exact and not among them. A quotient P / Q is fitted as P - f (Q - 1) to f, its weight divided by the Q found before,
-until Q stands still. Printed: the coefficients as hex floats, lowest power first, and the base-2 logarithm of the
-weighted error that they reach after rounding.
+the interval, in 60 digits, and rounds every c to its format: the terms that carry the result (1 + r, or f - f^2 / 2)
+are exact and not among them. A quotient P / Q is fitted as P - f (Q - 1) to f, its weight divided by the Q found
+before, until Q stands still. Printed: the coefficients as hex floats, lowest power first, and the base-2 logarithm of
+the weighted error that they reach after rounding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 from mpmath import mp, mpf
 
 mp.dps = 60
@@ -44,9 +44,7 @@ def solve(fit: Fit) -> tuple[Values, Values, mpf]:
     grid = _grid(fit)
     targets, weights = [fit.target(x) for x in grid], [fit.weight(x) for x in grid]
     below_powers = range(1, fit.n_below + 1)
-    basis = [
-        [x**p for p in fit.powers] + [-f * x**p for p in below_powers] for x, f in zip(grid, targets, strict=True)
-    ]
+    basis = [[x**p for p in fit.powers] + [-f * x**p for p in below_powers] for x, f in zip(grid, targets, strict=True)]
     below: Values = []
     above: Values = []
     for _ in range(N_QUOTIENTS if fit.n_below else 1):
@@ -160,7 +158,19 @@ FITS = {
         lambda a: a * mpmath.erfc(a) / mpmath.erf(a),
         *(range(9), TINY, mpf(4)),
     ),
-    # erfc(a / sqrt 2) e^(a^2 / 2) / 2 = P / Q: relative error.
+    # log2(m) = s (c0 + c1 z + ...), s = (m - 1) / (m + 1), z = s^2, sqrt(1/2) <= m < sqrt(2): relative error; binary64.
+    "pow_log2": Fit(
+        lambda z: mpmath.log((1 + mpmath.sqrt(z)) / (1 - mpmath.sqrt(z)), 2) / mpmath.sqrt(z),
+        lambda z: mpmath.sqrt(z) / mpmath.log((1 + mpmath.sqrt(z)) / (1 - mpmath.sqrt(z)), 2),
+        *(range(6), TINY, ((mpmath.sqrt(2) - 1) / (mpmath.sqrt(2) + 1)) ** 2),
+        precision=53,
+    ),
+    # 2^f = 1 + c0 f + c1 f^2 + ...: relative error; binary64.
+    "pow_exp2": Fit(
+        *(lambda f: mpmath.expm1(f * LN2) / f, lambda f: f / mpf(2) ** f, range(8), -mpf("0.5"), mpf("0.5")),
+        precision=53,
+    ),
+    # erfc(a / sqrt 2) e^(a^2 / 2) / 2 = P / Q: relative error. Past 14.5 what it is a factor of has vanished.
     "half_erfcx": Fit(_half_erfcx, lambda a: 1 / _half_erfcx(a), range(5), TINY, mpf("14.5"), n_below=5),
 }
 

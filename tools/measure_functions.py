@@ -3,9 +3,11 @@
 python tools/measure_functions.py [NAME ...] [--stride N]
 
 Every float32 x with 2^-26 <= |x| < 2^8 (below, the functions are their first terms; above, most are constant) and every
-61st beside; sin, cos, log, rsqrt and reciprocal: every finite float32. --stride N takes every Nth of all of them. The
-reference rounds as well, to 2^-53: it counts for nothing here. A result among the subnormals is measured in 2^-149.
-ops.py holds the results, rounded up; the specification's table is checked against it.
+61st beside; sin, cos and log: every finite float32. pow: the same x > 0, each with one y that makes a result between
+2^-150 and 2^128, spread by a hash of x's bits. --stride N takes every Nth of all of them. The reference rounds as well,
+to 2^-53: it counts for nothing here. A result among the subnormals is measured in 2^-149. ops.py holds the results,
+rounded up; the specification's table is checked against it. Of gradients that cross 0, for a gradient of 1 at the
+output: the error in 2^-24.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from samebits.numerics import functions
+from samebits.numerics import functions, powers
 from samebits.numerics.arrays import F32
 
 F64 = np.ndarray[Any, np.dtype[np.float64]]
@@ -29,15 +31,40 @@ INFINITY = 0x7F800000
 
 
 def _by_torch(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[F64], F64]:
-    return lambda x: function(torch.from_numpy(x)).numpy()
+    def of_array(x: F64) -> F64:
+        result: F64 = function(torch.from_numpy(x)).numpy()
+        return result
+
+    return of_array
 
 
 def _gelu(x: F64) -> F64:
     return 0.5 * x * _by_torch(torch.special.erfc)(x * -math.sqrt(0.5))
 
 
-def _gelu_tanh(x: F64) -> F64:
-    return x / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+_GELU_C = 2 * math.sqrt(2 / math.pi)
+
+
+def _gelu_y(x: F64) -> F64:
+    return _GELU_C * (x + 0.044715 * x**3)
+
+
+def _gelu_slope(x: F64) -> F64:
+    below: F64 = 0.5 * _by_torch(torch.special.erfc)(x * -math.sqrt(0.5))
+    density: F64 = np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
+    return below + x * density
+
+
+def _logistic_slope(y: F64, x: F64, slope_of_y: F64) -> F64:
+    s: F64 = 1 / (1 + np.exp(-y))
+    rest: F64 = 1 / (1 + np.exp(y))
+    return s + x * s * rest * slope_of_y
+
+
+def _exponents(x: F32) -> F32:
+    """Return one y for each x: x^y is 2^-150 to 2^128."""
+    hashed = (x.view(np.uint32) * np.uint32(0x9E3779B1) >> np.uint32(8)).astype(np.float64) / 2**24
+    return ((hashed * 278 - 150) / np.log2(np.abs(x.astype(np.float64)))).astype(np.float32)
 
 
 REFERENCES: dict[str, Callable[[F64], F64]] = {
@@ -50,11 +77,23 @@ REFERENCES: dict[str, Callable[[F64], F64]] = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "silu": lambda x: x / (1 + np.exp(-x)),
     "gelu": _gelu,
-    "gelu_tanh": _gelu_tanh,
+    "gelu_tanh": lambda x: x / (1 + np.exp(-_gelu_y(x))),
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "pow": lambda x: np.power(x, _exponents(x.astype(np.float32)).astype(np.float64)),
+}
+SLOPES: dict[str, Callable[[F64], F64]] = {
+    "silu_backward": lambda x: _logistic_slope(x, x, np.ones_like(x)),
+    "gelu_backward": _gelu_slope,
+    "gelu_tanh_backward": lambda x: _logistic_slope(_gelu_y(x), x, _GELU_C * (1 + 3 * 0.044715 * x**2)),
 }
 EVERYWHERE = ("sin", "cos", "log")
 FUNCTIONS: dict[str, Callable[[F32], F32]] = {
     "gelu_tanh": lambda x: functions.gelu(x, approximate="tanh"),
+    "rsqrt": powers.rsqrt,
+    "pow": lambda x: powers.pow(x, _exponents(x)),
+    "silu_backward": lambda x: functions.silu_backward(np.ones_like(x), x),
+    "gelu_backward": lambda x: functions.gelu_backward(np.ones_like(x), x),
+    "gelu_tanh_backward": lambda x: functions.gelu_backward(np.ones_like(x), x, approximate="tanh"),
 }
 
 
@@ -89,7 +128,11 @@ def measure(name: str, stride: int) -> tuple[float, float, int]:
     worst, where, n_seen = 0.0, 0.0, 0
     with np.errstate(all="ignore"):
         for x in inputs(name, stride):
-            error = errors_ulp(function(x), REFERENCES[name](x.astype(np.float64)))
+            wide = x.astype(np.float64)
+            if name in SLOPES:
+                error = np.nan_to_num(np.abs(function(x) - SLOPES[name](wide)) * 2.0**24)
+            else:
+                error = errors_ulp(function(x), REFERENCES[name](wide))
             at = int(error.argmax())
             n_seen += x.size
             if error[at] > worst:
@@ -100,13 +143,14 @@ def measure(name: str, stride: int) -> tuple[float, float, int]:
 def main() -> None:
     """Print one line per function."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*REFERENCES, []], metavar="NAME")
+    parser.add_argument("names", nargs="*", choices=[*REFERENCES, *SLOPES, []], metavar="NAME")
     parser.add_argument("--stride", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for name in arguments.names or REFERENCES:
+    for name in arguments.names or [*REFERENCES, *SLOPES]:
         worst, where, n_seen = measure(name, arguments.stride)
-        print(f"{name:12} {worst:.4f} ULP at {where.hex()}, {n_seen} inputs", flush=True)
+        unit = "times 2^-24" if name in SLOPES else "ULP"
+        print(f"{name:18} {worst:.4f} {unit} at {where.hex()}, {n_seen} inputs", flush=True)
 
 
 if __name__ == "__main__":

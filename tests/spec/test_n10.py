@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from samebits.errors import NumericsError
-from samebits.numerics import random
+from samebits.numerics import philox, random
 from samebits.numerics.library import Library
 from samebits.numerics.oracle import random as oracle
 from samebits.numerics.philox import philox4x32
@@ -20,6 +22,7 @@ KNOWN_ANSWERS = [
     ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
     ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
 ]
+ROOT = Path(__file__).parents[2]
 STREAM = Stream(0x0123456789ABCDEF, Purpose.DROPOUT, step=0x123456, sample=0x89ABCDEF, tensor=0xFEDC)
 
 
@@ -54,6 +57,14 @@ def test_the_layout(native: Library) -> None:
 def test_purposes_are_those_of_the_page() -> None:
     assert [purpose.value for purpose in Purpose] == [1, 2, 3, 4, 5, 6]
     assert random.VERSION == 1
+
+
+def test_page_oracle_and_kernel_have_the_same_constants() -> None:
+    page = (ROOT / "docs/spec/numerics.md").read_text(encoding="utf-8")
+    header = (ROOT / "src/samebits/numerics/native/philox.hpp").read_text(encoding="utf-8")
+    source = inspect.getsource(oracle.philox)
+    for constant in (*philox.MULTIPLIERS, *philox.WEYL):
+        assert all(text.count(f"0x{constant:08X}") == 1 for text in (page, header, source))
 
 
 @pytest.mark.parametrize(("field", "limit"), [("seed", 64), ("step", 24), ("sample", 32), ("tensor", 16)], ids=str)

@@ -80,7 +80,19 @@ def test_repetition_penalty(native: Library, logits: tuple[float, ...], seen: tu
     assert next_token(f32(*logits), sampling, STREAM, position=0, seen=seen) == expected
 
 
-@pytest.mark.parametrize("bad", [(1, float("nan")), (INF, 0), (-INF, -INF)])
-def test_no_finite_largest_logit_ends_the_run(native: Library, bad: tuple[float, ...]) -> None:
-    with pytest.raises(NonFiniteError, match="the largest logit must be finite"):
-        next_token(f32(*bad), Sampling(), STREAM, position=0)
+@pytest.mark.parametrize(
+    ("bad", "temperature"),
+    [
+        *(((1, float("nan")), 1.0), ((-float("nan"), 1), 0.0), ((INF, 0), 1.0), ((-INF, -INF), 1.0)),
+        # 1 / 10^-39 is beyond the largest float32.
+        ((1, 0), 1e-39),
+    ],
+)
+def test_scores_that_are_not_finite_end_the_run(native: Library, bad: tuple[float, ...], temperature: float) -> None:
+    with pytest.raises(NonFiniteError, match="scores must be finite or -inf, and one of them finite"):
+        next_token(f32(*bad), Sampling(temperature), STREAM, position=0)
+
+
+def test_subnormal_scores_are_told_apart(native: Library) -> None:
+    assert next_token(f32(0, 1e-45, -1e-45), Sampling(temperature=0), STREAM, position=0) == 1
+    assert next_token(f32(-1e-45, -0.0), Sampling(temperature=0), STREAM, position=0) == 1

@@ -173,7 +173,8 @@ class Decoder(ABC):
         for block, cache in zip(self.blocks, caches, strict=True):
             x, _ = block.forward(x, pack, noise, cache)
         normed, _ = self.norm.forward(x[-1:])
-        return self.head.logits(normed)[0]
+        logits: F32 = self.head.logits(normed)[0]
+        return logits
 
     def new_caches(self, n_positions: int) -> list[KeyValues]:
         """Return empty keys and values for one sequence."""

@@ -7,7 +7,7 @@ Shapes: T rows of all samples of a pack, C wide, H heads of D = C / H.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,10 +28,10 @@ from samebits.numerics.embedding import embedding
 from samebits.numerics.host_scalars import decimal_of, nearest_f32
 
 HEAD = "lm_head"
-_TANH_FORM = {"approximate": "tanh"}
-ACTIVATIONS = {
-    "gelu_new": (partial(functions.gelu, **_TANH_FORM), partial(functions.gelu_backward, **_TANH_FORM)),
-    "gelu_pytorch_tanh": (partial(functions.gelu, **_TANH_FORM), partial(functions.gelu_backward, **_TANH_FORM)),
+_GELU_TANH = (partial(functions.gelu, approximate="tanh"), partial(functions.gelu_backward, approximate="tanh"))
+ACTIVATIONS: dict[str, tuple[Callable[..., F32], Callable[..., F32]]] = {
+    "gelu_new": _GELU_TANH,
+    "gelu_pytorch_tanh": _GELU_TANH,
     "gelu": (functions.gelu, functions.gelu_backward),
     "relu": (functions.relu, functions.threshold_backward),
     "silu": (functions.silu, functions.silu_backward),
@@ -140,7 +140,7 @@ class GPT2Block(Block[Kept]):
     @property
     def kept_floats_per_row(self) -> int:
         """Its own and its middle's input, the norms' outputs, q, k, v, the heads' output, the MLP's two inner rows."""
-        return 8 * self.width + 2 * self.c_fc.weight.n
+        return 8 * self.attn_proj.weight.n + 2 * self.c_fc.weight.n
 
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""

@@ -110,7 +110,7 @@ class LlamaBlock(Block[Kept]):
         norms_by_name: Mapping[str, RMSNorm],
         attention: AttentionShape,
         head_width: int,
-        tables: rotary.Tables,
+        tables: tuple[F32, F32],
     ) -> None:
         self.attention, self.head_width, self.tables = attention, head_width, tables
         self.norm_1 = norms_by_name[f"{name}.input_layernorm"]
@@ -178,16 +178,21 @@ class LlamaBlock(Block[Kept]):
                 layer.adapter_backward(d_part, part_kept, segments, noise, gradients)
         return dy if onto is None else self.norm_1.backward(onto, x, kept.norm_1, onto=dy)
 
+    def _angles(self, pack: Pack) -> tuple[F32, F32]:
+        cos, sin = self.tables
+        return cos[pack.positions], sin[pack.positions]
+
     def _heads(self, rows: F32) -> F32:
         return rows.reshape(len(rows), -1, self.head_width)
 
     def _rotated(self, rows: F32, norm: RMSNorm | None, pack: Pack) -> tuple[F32, HeadsKept]:
         """Return the heads of a projection, normed where the family does so, and turned by their positions."""
         heads = self._heads(rows)
+        cos, sin = self._angles(pack)
         if norm is None:
-            return rotary.rotate(heads, self.tables, pack.positions, out=heads), HeadsKept(heads, None)
+            return rotary.rotate(heads, cos, sin, out=heads), HeadsKept(heads, None)
         normed, statistics = norm.forward_heads(heads)
-        return rotary.rotate(normed, self.tables, pack.positions, out=normed), HeadsKept(heads, statistics)
+        return rotary.rotate(normed, cos, sin, out=normed), HeadsKept(heads, statistics)
 
     def _attention_backward(self, d_rows: F32, kept: Kept, pack: Pack, noise: Noise) -> tuple[F32, F32, F32]:
         """Return the gradients of the three projections, as rows."""
@@ -195,8 +200,9 @@ class LlamaBlock(Block[Kept]):
         d_heads = tuple(np.empty(array.shape, dtype=np.float32) for array in (attention.q, attention.k, attention.v))
         dq, dk, dv = d_heads
         attend_backward(self.attention, d_rows, attention, (dq, dk, dv), pack.segments, noise)
+        cos, sin = self._angles(pack)
         for d_part in (dq, dk):
-            rotary.rotate_backward(d_part, self.tables, pack.positions, out=d_part)
+            rotary.rotate_backward(d_part, cos, sin, out=d_part)
         if self.q_norm is not None and self.k_norm is not None:
             dq = self.q_norm.backward_heads(dq, kept.q.x, _statistics(kept.q))
             dk = self.k_norm.backward_heads(dk, kept.k.x, _statistics(kept.k))
@@ -217,7 +223,8 @@ class Llama(Decoder):
         _, key_heads, head_width = head_sizes(config)
         n_positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
         eps = nearest_f32(decimal_of(config.get("rms_norm_eps", 1e-6)))
-        tables = rotary.rotary_tables(n_positions, head_width, theta=rope_theta(config), scaling=rope_scaling(config))
+        frequencies = rotary.inverse_frequencies(head_width, rope_theta(config), rope_scaling(config))
+        tables = rotary.tables(n_positions, frequencies)
         self.tokens = weights.read("model.embed_tokens.weight")
         layers = {}
         for name in linear_shapes(config):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from samebits.errors import ModelError
-from samebits.numerics.rotary import Scaling
+from samebits.numerics.rotary import LinearScaling, Llama3Scaling
 
 DEFAULT_THETA = 10000.0
 # transformers' own, for what a configuration leaves out.
@@ -47,7 +47,7 @@ def rope_theta(config: Mapping[str, Any]) -> float:
     return float(_rope(config).get("rope_theta") or config.get("rope_theta") or DEFAULT_THETA)
 
 
-def rope_scaling(config: Mapping[str, Any]) -> Scaling | None:
+def rope_scaling(config: Mapping[str, Any]) -> LinearScaling | Llama3Scaling | None:
     """Return how the rotary frequencies are changed, or None.
 
     Raises:
@@ -60,7 +60,10 @@ def rope_scaling(config: Mapping[str, Any]) -> Scaling | None:
     keys = ("factor",) if kind == "linear" else _LLAMA3_KEYS
     if missing := [key for key in keys if not isinstance(rope.get(key), int | float)]:
         raise _refused(f"rotary positions of type {kind} must state `{missing[0]}`", "none")
-    return Scaling(kind, *(float(rope[key]) for key in keys))
+    if kind == "linear":
+        return LinearScaling(float(rope["factor"]))
+    factor, low, high, original = (rope[key] for key in _LLAMA3_KEYS)
+    return Llama3Scaling(float(factor), float(low), float(high), int(original))
 
 
 def window_of(config: Mapping[str, Any], layer: int) -> int | None:

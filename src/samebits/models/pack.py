@@ -57,8 +57,10 @@ def pack_samples(samples: Sequence[TokenSample]) -> Pack:
         targets += (sample.input_ids[place] for place in places)
         segments.append(Segment(start, len(ids), sample.index))
         target_segments.append(Segment(first_target, len(rows), sample.index))
-    arrays = (np.array(column, dtype=np.int64) for column in (ids, positions, rows, targets))
-    return Pack(tuple(segments), *arrays, tuple(target_segments))
+    token_ids, own_positions, target_rows, target_ids = (
+        np.array(column, dtype=np.int64) for column in (ids, positions, rows, targets)
+    )
+    return Pack(tuple(segments), token_ids, own_positions, target_rows, target_ids, tuple(target_segments))
 
 
 def pack_tokens(token_ids: Sequence[int], *, first_position: int = 0) -> Pack:

@@ -13,14 +13,13 @@ from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import (
     F32,
-    ITEM_BYTES,
     check_apart,
     check_contiguous,
     check_f32,
     check_shape,
     check_writable,
+    heads,
     pointer,
-    whole_stride,
 )
 from samebits.numerics.dropout import ATTENTION_STRIDE, threshold_and_scale
 from samebits.numerics.random import Stream
@@ -73,7 +72,12 @@ def attention(q: F32, k: F32, v: F32, sight: Sight, *, out: F32 | None = None, s
     """
     where = "attention, N-16"
     arguments = _shape(q, k, v, sight, where=where)
-    operands = [*_heads("q", q, where), *_heads("k", k, where), *_heads("v", v, where), *_dropout(sight, where)]
+    operands = [
+        *heads("q", q, where=where),
+        *heads("k", k, where=where),
+        *heads("v", v, where=where),
+        *_dropout(sight, where),
+    ]
     if out is None:
         out = np.empty(q.shape, dtype=np.float32)
     else:
@@ -83,7 +87,7 @@ def attention(q: F32, k: F32, v: F32, sight: Sight, *, out: F32 | None = None, s
         _check_statistics(statistics, q, where)
         check_writable("statistics", statistics, where=where)
         kept = pointer(statistics)
-    outputs = (*_heads("out", out, where), kept, library.threads())
+    outputs = (*heads("out", out, where=where), kept, library.threads())
     library.loaded().call("sb_attention_f32", *arguments, *operands, *outputs)
     return out
 
@@ -118,13 +122,19 @@ def attention_backward(
     """
     where = "attention_backward, N-16"
     arguments = _shape(q, k, v, sight, where=where)
-    operands = [*_heads("q", q, where), *_heads("k", k, where), *_heads("v", v, where), *_dropout(sight, where)]
+    operands = [
+        *heads("q", q, where=where),
+        *heads("k", k, where=where),
+        *heads("v", v, where=where),
+        *_dropout(sight, where),
+    ]
     for name, array in (("dout", dout), ("out", out)):
         check_f32(name, array, n_dims=3, where=where)
         check_shape(name, array, q.shape, where=where)
     _check_statistics(statistics, q, where)
     read = {"dout": dout, "q": q, "k": k, "v": v, "out": out}
-    made, outputs = [], []
+    made: list[F32] = []
+    outputs: list[int] = []
     for name, given, like in (("dq", dq, q), ("dk", dk, k), ("dv", dv, v)):
         if given is None:
             gradient = np.empty(like.shape, dtype=np.float32)
@@ -132,11 +142,11 @@ def attention_backward(
             _check_output(name, given, like.shape, read, where)
             gradient, read = given, read | {name: given}
         made.append(gradient)
-        outputs += _heads(name, gradient, where)
+        outputs += heads(name, gradient, where=where)
     library.loaded().call(
         "sb_attention_backward_f32",
-        *(*arguments, *operands, *_heads("out", out, where), pointer(statistics)),
-        *(*_heads("dout", dout, where), *outputs, library.threads()),
+        *(*arguments, *operands, *heads("out", out, where=where), pointer(statistics)),
+        *(*heads("dout", dout, where=where), *outputs, library.threads()),
     )
     return made[0], made[1], made[2]
 
@@ -173,15 +183,6 @@ def _window(sight: Sight, where: str) -> int:
     if not sight.causal or sight.window < 1:
         raise NumericsError("`window` must be 1 or more, and causal", got=str(sight.window), where=where)
     return min(sight.window, _ALL_BEFORE)
-
-
-def _heads(name: str, array: F32, where: str) -> tuple[int, int, int]:
-    """Return where [n, heads, D] lies and how far rows and heads are apart, in elements."""
-    n, heads, d = array.shape
-    if d > 1 and array.strides[2] != ITEM_BYTES:
-        raise NumericsError(f"the heads of `{name}` must be contiguous", got=f"strides {array.strides}", where=where)
-    row = whole_stride(name, array.strides[0], where=where) if n > 1 else heads * d
-    return pointer(array), row, whole_stride(name, array.strides[1], where=where) if heads > 1 else d
 
 
 def _dropout(sight: Sight, where: str) -> tuple[int | None, int, float]:

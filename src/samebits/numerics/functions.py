@@ -7,101 +7,88 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from samebits.errors import NumericsError
-from samebits.numerics import library
-from samebits.numerics.arrays import (
-    F32,
-    ITEM_BYTES,
-    check_contiguous,
-    check_f32,
-    check_shape,
-    check_writable,
-    pointer,
-)
+from samebits.numerics.arrays import F32
+from samebits.numerics.pointwise import call_pointwise, float32_value
 
 Approximation = Literal["none", "tanh"]
-_FLOAT32 = np.dtype(np.float32)
-# Bits of `ndarray.flags.num`.
-_C_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
 
 
 def exp(x: F32, *, out: F32 | None = None) -> F32:
     """Return e to the power of x (N-08)."""
-    return _apply("exp", "N-08", (x,), out)
+    return _of_x("exp", x, out)
 
 
 def log(x: F32, *, out: F32 | None = None) -> F32:
     """Return the natural logarithm of x (N-08)."""
-    return _apply("log", "N-08", (x,), out)
+    return _of_x("log", x, out)
 
 
 def sin(x: F32, *, out: F32 | None = None) -> F32:
     """Return the sine of x radians (N-08)."""
-    return _apply("sin", "N-08", (x,), out)
+    return _of_x("sin", x, out)
 
 
 def cos(x: F32, *, out: F32 | None = None) -> F32:
     """Return the cosine of x radians (N-08)."""
-    return _apply("cos", "N-08", (x,), out)
+    return _of_x("cos", x, out)
 
 
 def tanh(x: F32, *, out: F32 | None = None) -> F32:
     """Return the hyperbolic tangent of x (N-08)."""
-    return _apply("tanh", "N-08", (x,), out)
+    return _of_x("tanh", x, out)
 
 
 def erf(x: F32, *, out: F32 | None = None) -> F32:
     """Return the error function of x (N-08)."""
-    return _apply("erf", "N-08", (x,), out)
+    return _of_x("erf", x, out)
 
 
 def sigmoid(x: F32, *, out: F32 | None = None) -> F32:
     """Return 1 / (1 + e^-x) (N-08)."""
-    return _apply("sigmoid", "N-08", (x,), out)
+    return _of_x("sigmoid", x, out)
 
 
 def silu(x: F32, *, out: F32 | None = None) -> F32:
     """Return x / (1 + e^-x) (N-08)."""
-    return _apply("silu", "N-08", (x,), out)
+    return _of_x("silu", x, out)
 
 
 def gelu(x: F32, *, approximate: Approximation = "none", out: F32 | None = None) -> F32:
     """Return x times the normal distribution's probability below x, or what tanh approximates it by (N-08)."""
-    return _apply(_gelu("gelu", approximate), "N-08", (x,), out)
+    return _of_x(_gelu("gelu", approximate), x, out)
 
 
 def relu(x: F32, *, out: F32 | None = None) -> F32:
     """Return x where it is greater than 0, else +0 (N-08)."""
-    return _apply("relu", "N-08", (x,), out)
+    return _of_x("relu", x, out)
 
 
 def tanh_backward(grad_output: F32, output: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient at tanh's input from that at its `output` (N-08)."""
-    return _apply("tanh_backward", "N-08", (grad_output, output), out)
+    return _backward("tanh_backward", grad_output, "output", output, out)
 
 
 def sigmoid_backward(grad_output: F32, output: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient at sigmoid's input from that at its `output` (N-08)."""
-    return _apply("sigmoid_backward", "N-08", (grad_output, output), out)
+    return _backward("sigmoid_backward", grad_output, "output", output, out)
 
 
 def silu_backward(grad_output: F32, x: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient at silu's input `x` (N-08)."""
-    return _apply("silu_backward", "N-08", (grad_output, x), out)
+    return _backward("silu_backward", grad_output, "x", x, out)
 
 
-def gelu_backward(
-    grad_output: F32, x: F32, *, approximate: Approximation = "none", out: F32 | None = None
-) -> F32:
+def gelu_backward(grad_output: F32, x: F32, *, approximate: Approximation = "none", out: F32 | None = None) -> F32:
     """Return the gradient at gelu's input `x` (N-08)."""
-    return _apply(_gelu("gelu_backward", approximate), "N-08", (grad_output, x), out)
+    return _backward(_gelu("gelu_backward", approximate), grad_output, "x", x, out)
 
 
 def threshold_backward(grad_output: F32, x: F32, threshold: float = 0.0, *, out: F32 | None = None) -> F32:
     """Return `grad_output` where x is greater than `threshold`, else +0: relu's gradient at threshold 0 (N-08)."""
-    return _apply("threshold_backward", "N-08", (grad_output, x), out, (_float32("threshold", threshold),))
+    where = "threshold_backward, N-08"
+    scalar = float32_value("threshold", threshold, where)
+    return call_pointwise("threshold_backward", where, ("grad_output", "x"), (grad_output, x), out, scalar)
 
 
 def _gelu(name: str, approximate: str) -> str:
@@ -112,61 +99,9 @@ def _gelu(name: str, approximate: str) -> str:
     return name.replace("gelu", "gelu_tanh")
 
 
-def _float32(name: str, scalar: float) -> float:
-    if float(np.float32(scalar)) != scalar:
-        raise NumericsError(f"`{name}` must be a float32 value", got=float(scalar).hex())
-    return float(scalar)
+def _of_x(kernel: str, x: F32, out: F32 | None) -> F32:
+    return call_pointwise(kernel, f"{kernel}, N-08", ("x",), (x,), out)
 
 
-def _apply(
-    name: str, clause: str, operands: tuple[F32, ...], out: F32 | None, scalars: tuple[float, ...] = ()
-) -> F32:
-    """Call a kernel on operands of one shape; the checks look at a few attributes where all is well."""
-    n_bytes = _checked_bytes(name, clause, operands)
-    if out is None:
-        out = np.empty(operands[0].shape, dtype=_FLOAT32)
-        to = pointer(out)
-        pointers = [pointer(operand) for operand in operands]
-    else:
-        _check_out(name, clause, out, operands[0].shape)
-        to = pointer(out)
-        pointers = [pointer(operand) for operand in operands]
-        for start in pointers:
-            if start != to and abs(start - to) < n_bytes:
-                where = f"{name}, {clause}"
-                raise NumericsError("`out` must be an operand or share no memory with one", where=where)
-    symbol = f"sb_{name}_f32"
-    library.loaded().call(symbol, n_bytes // ITEM_BYTES, *pointers, *scalars, to, library.threads())
-    return out
-
-
-def _checked_bytes(name: str, clause: str, operands: tuple[F32, ...]) -> int:
-    first = operands[0]
-    shape = first.shape if type(first) is np.ndarray else None
-    for label, operand in zip(("x",) if len(operands) == 1 else ("grad_output", "x"), operands, strict=True):
-        if (
-            type(operand) is not np.ndarray
-            or operand.dtype is not _FLOAT32
-            or operand.flags.num & (_C_CONTIGUOUS | _ALIGNED) != _C_CONTIGUOUS | _ALIGNED
-            or operand.shape != shape
-        ):
-            where = f"{name}, {clause}"
-            check_f32(label, operand, n_dims=None, where=where)
-            check_shape(label, operand, first.shape, where=where)
-            check_contiguous(label, operand, where=where)
-    return first.nbytes
-
-
-def _check_out(name: str, clause: str, out: F32, shape: tuple[int, ...]) -> None:
-    well = _C_CONTIGUOUS | _ALIGNED | _WRITEABLE
-    if (
-        type(out) is not np.ndarray
-        or out.dtype is not _FLOAT32
-        or out.flags.num & well != well
-        or out.shape != shape
-    ):
-        where = f"{name}, {clause}"
-        check_f32("out", out, n_dims=None, where=where)
-        check_shape("out", out, shape, where=where)
-        check_contiguous("out", out, where=where)
-        check_writable("out", out, where=where)
+def _backward(kernel: str, grad_output: F32, label: str, value: F32, out: F32 | None) -> F32:
+    return call_pointwise(kernel, f"{kernel}, N-08", ("grad_output", label), (grad_output, value), out)

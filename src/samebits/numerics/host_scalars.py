@@ -45,18 +45,17 @@ def nearest_f64(x: Fraction) -> float:
 
 
 def _nearest(x: Fraction, precision: int, least_exponent: int, end: int) -> float:
-    if x == 0:
-        return 0.0
+    top, bottom = abs(x.numerator), x.denominator
     # 2^(magnitude - 1) < |x| < 2^(magnitude + 1): look which half x is in.
-    magnitude = x.numerator.bit_length() - x.denominator.bit_length()
-    if abs(x) < Fraction(2) ** magnitude:
+    magnitude = top.bit_length() - bottom.bit_length()
+    if top << max(-magnitude, 0) < bottom << max(magnitude, 0):
         magnitude -= 1
     exponent = max(magnitude - precision + 1, least_exponent)
-    # `round` of a Fraction takes ties to the even integer.
-    mantissa = round(x / Fraction(2) ** exponent)
-    if abs(mantissa) >= 2 ** max(end - exponent, 0):
-        return math.inf if x > 0 else -math.inf
-    return math.ldexp(mantissa, exponent)
+    bottom <<= max(exponent, 0)
+    mantissa, rest = divmod(top << max(-exponent, 0), bottom)
+    mantissa += 2 * rest > bottom or (2 * rest == bottom and mantissa & 1)
+    size = math.inf if mantissa.bit_length() + exponent > end else math.ldexp(mantissa, exponent)
+    return -size if x < 0 else size
 
 
 def settled(enclose: Callable[[int], Enclosure], nearest: Callable[[Fraction], float]) -> float:

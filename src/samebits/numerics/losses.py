@@ -8,8 +8,8 @@ import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.arrays import F32, pointer, shape_text
-from samebits.numerics.rows import check_rows, check_scalar, operand, output, vector
+from samebits.numerics.arrays import F32, shape_text
+from samebits.numerics.rows import check_rows, check_scalar, operand, output, pointer, vector
 
 I64 = np.ndarray[Any, np.dtype[np.int64]]
 NO_TARGET = -100

@@ -13,8 +13,17 @@ import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.arrays import F32, pointer
-from samebits.numerics.rows import check_rows, check_scalar, operand, optional_vector, output, output_vector, vector
+from samebits.numerics.arrays import F32
+from samebits.numerics.rows import (
+    check_rows,
+    check_scalar,
+    operand,
+    optional_vector,
+    output,
+    output_vector,
+    pointer,
+    vector,
+)
 
 
 def layer_norm(

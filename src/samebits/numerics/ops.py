@@ -59,9 +59,9 @@ def _function(name: str, error_ulp: float, function: str | None = None) -> Op:
     return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, error_ulp, f"functions.{function or name}")
 
 
-def _backward(name: str, function: str | None = None) -> Op:
+def _backward(name: str, error_ulp: float | None, function: str | None = None) -> Op:
     arguments = (SIZE, POINTER, POINTER, POINTER, INT)
-    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"functions.{function or name}")
+    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, error_ulp, f"functions.{function or name}")
 
 
 def _reduction(name: str, n_operands: int, domain: str) -> Op:
@@ -71,18 +71,22 @@ def _reduction(name: str, n_operands: int, domain: str) -> Op:
 
 _HEADS = (POINTER, SIZE, SIZE)
 _ATTENTION = (SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, FLOAT, *_HEADS, *_HEADS, *_HEADS, POINTER, SIZE, FLOAT)
+
+
 def _norm(name: str, operands: int, *, is_forward: bool, outputs: tuple[Argument, ...]) -> Op:
     matrices = (POINTER, SIZE) if is_forward else (POINTER, SIZE) * 2
     arguments = (SIZE, SIZE, *matrices, *(POINTER,) * operands, *outputs, INT)
     return Op(name, "N-18", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"norms.{name}")
-def _conversion(source: str, target: str, error_ulp: float | None) -> Op:
-    """A rounding's error is half a ULP of the target, which is none of float32: it gets None."""
-    name = f"convert_{source}_{target}"
-    return Op(name, "N-14", f"sb_{name}", (SIZE, POINTER, POINTER, INT), "all", error_ulp, f"conversions.{name}")
 
 
 def _over_rows(name: str, arguments: tuple[Argument, ...], *, module: str = "softmax") -> Op:
     return Op(name, "N-19", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"{module}.{name}")
+
+
+def _conversion(source: str, target: str, error_ulp: float | None) -> Op:
+    """A rounding's error is half a ULP of the target, which is none of float32: it gets None."""
+    name = f"convert_{source}_{target}"
+    return Op(name, "N-14", f"sb_{name}", (SIZE, POINTER, POINTER, INT), "all", error_ulp, f"conversions.{name}")
 
 
 OPS = (
@@ -101,6 +105,28 @@ OPS = (
     ),
     Op("pack", "N-04", "sb_pack_f32", (SIZE, SIZE, *_STRIDED, POINTER, INT), "all float32", 0.0, "products.pack"),
     Op("packed_size", "N-04", "sb_packed_size_f32", (SIZE, SIZE), "sizes", 0.0, "products.pack", returns=SIZE),
+    Op(
+        *("attention", "N-16", "sb_attention_f32", (*_ATTENTION, *_HEADS, POINTER, INT)),
+        *(_PRODUCT_DOMAIN, None, "attention.attention"),
+    ),
+    Op(
+        *("attention_backward", "N-16", "sb_attention_backward_f32"),
+        (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
+        *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
+    ),
+    Op(
+        *("rotate", "N-20", "sb_rotary_f32", (SIZE, SIZE, SIZE, *_HEADS, POINTER, POINTER, SIZE, INT, *_HEADS, INT)),
+        *(_ROUNDED_DOMAIN, None, "rotary.rotate"),
+    ),
+    Op(
+        *("embedding", "N-20", "sb_embedding_f32", (SIZE, SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, INT)),
+        *("all float32", 0.0, "embedding.embedding"),
+    ),
+    Op(
+        *("embedding_backward", "N-20", "sb_embedding_backward_f32"),
+        (SIZE, SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, INT),
+        *(_PRODUCT_DOMAIN, None, "embedding.embedding_backward"),
+    ),
     Op(
         *("linear_bf16", "N-05", "sb_linear_bf16"),
         (SIZE, SIZE, SIZE, *_EITHER_STRIDED, POINTER, *_STRIDED, POINTER, INT, INT),
@@ -126,34 +152,45 @@ OPS = (
     _reduction("sum", 1, _PRODUCT_DOMAIN),
     _reduction("amax", 1, "all float32 but NaN"),
     _reduction("dot", 2, _PRODUCT_DOMAIN),
-    _function("exp", 1.0),
-    _function("log", 1.0),
-    Op(
-        *("attention", "N-16", "sb_attention_f32", (*_ATTENTION, *_HEADS, POINTER, INT)),
-        *(_PRODUCT_DOMAIN, None, "attention.attention"),
-    ),
-    Op(
-        *("attention_backward", "N-16", "sb_attention_backward_f32"),
-        (*_ATTENTION, *_HEADS, POINTER, *_HEADS, *_HEADS, *_HEADS, *_HEADS, INT),
-        *(_PRODUCT_DOMAIN, None, "attention.attention_backward"),
-    ),
-    _function("sin", 2.0),
-    _function("cos", 2.0),
-    _function("tanh", 2.0),
-    _function("erf", 2.0),
-    _function("sigmoid", 2.0),
-    _function("silu", 3.0),
-    _function("gelu", 4.0),
-    _function("gelu_tanh", 4.0, "gelu"),
+    _function("exp", 0.9),
+    _function("log", 0.95),
+    _function("sin", 1.7),
+    _function("cos", 1.85),
+    _function("tanh", 2.7),
+    _function("erf", 1.9),
+    _function("sigmoid", 2.6),
+    _function("silu", 2.5),
+    _function("gelu", 6.5),
+    _function("gelu_tanh", 2.4, "gelu"),
     _function("relu", 0.0),
-    _backward("tanh_backward"),
-    _backward("sigmoid_backward"),
-    _backward("silu_backward"),
-    _backward("gelu_backward"),
-    _backward("gelu_tanh_backward", "gelu_backward"),
+    _backward("tanh_backward", 1.5),
+    _backward("sigmoid_backward", 1.5),
+    _backward("silu_backward", None),
+    _backward("gelu_backward", None),
+    _backward("gelu_tanh_backward", None, "gelu_backward"),
     Op(
         *("threshold_backward", "N-08", "sb_threshold_backward_f32", (SIZE, POINTER, POINTER, FLOAT, POINTER, INT)),
         *("all float32 but NaN", 0.0, "functions.threshold_backward"),
+    ),
+    Op(
+        *("pow", "N-15", "sb_pow_f32", (SIZE, POINTER, POINTER, POINTER, INT), _ROUNDED_DOMAIN, 0.501, "powers.pow"),
+    ),
+    Op(
+        *("pow_scalar", "N-15", "sb_pow_scalar_f32", (SIZE, POINTER, FLOAT, POINTER, INT), _ROUNDED_DOMAIN, 0.501),
+        "powers.pow",
+    ),
+    Op("rsqrt", "N-15", "sb_rsqrt_f32", (SIZE, POINTER, POINTER, INT), _ROUNDED_DOMAIN, 1.5, "powers.rsqrt"),
+    Op(
+        "reciprocal",
+        "N-15",
+        "sb_reciprocal_f32",
+        (SIZE, POINTER, POINTER, INT),
+        *(_ROUNDED_DOMAIN, 0.5),
+        "powers.reciprocal",
+    ),
+    Op(
+        *("vector_norm", "N-15", "sb_vector_norm_f32", (SIZE, SIZE, POINTER, SIZE, POINTER, INT), _PRODUCT_DOMAIN),
+        *(None, "powers.vector_norm"),
     ),
     _elementwise("add", "N-09", (POINTER, POINTER, POINTER)),
     _elementwise("sub", "N-09", (POINTER, POINTER, POINTER)),

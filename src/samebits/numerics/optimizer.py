@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -125,7 +126,7 @@ def adamw_scalars(settings: AdamW, *, learning_rate: float, step: int, clip: flo
         [9] float32: clip, beta1, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps, 1 - rate * decay and
         rate / (1 - beta1^t), where t = step + 1.
     """
-    beta1, beta2 = decimal_of(settings.beta1), decimal_of(settings.beta2)
+    beta1, beta2, weight_decay, constants = _constants(settings)
     rate, t = Fraction(learning_rate), step + 1
 
     def correction2(bits: int) -> Enclosure:
@@ -136,18 +137,18 @@ def adamw_scalars(settings: AdamW, *, learning_rate: float, step: int, clip: flo
         low, high = _one_minus(integer_power(beta1, t, bits))
         return rate / high, rate / low
 
-    exact = (beta1, 1 - beta1, beta2, 1 - beta2)
-    return np.array(
-        [
-            clip,
-            *map(nearest_f32, exact),
-            settled(correction2, nearest_f32),
-            nearest_f32(decimal_of(settings.eps)),
-            nearest_f32(1 - rate * decimal_of(settings.weight_decay)),
-            settled(step_size, nearest_f32),
-        ],
-        dtype=np.float32,
-    )
+    *of_betas, eps = constants
+    keep = nearest_f32(1 - rate * weight_decay)
+    corrections = settled(correction2, nearest_f32), settled(step_size, nearest_f32)
+    return np.array([clip, *of_betas, corrections[0], eps, keep, corrections[1]], dtype=np.float32)
+
+
+@lru_cache
+def _constants(settings: AdamW) -> tuple[Fraction, Fraction, Fraction, tuple[float, ...]]:
+    """Return beta1, beta2, weight decay, and the float32 of beta1, 1 - beta1, beta2, 1 - beta2 and eps."""
+    beta1, beta2 = decimal_of(settings.beta1), decimal_of(settings.beta2)
+    exact = (beta1, 1 - beta1, beta2, 1 - beta2, decimal_of(settings.eps))
+    return beta1, beta2, decimal_of(settings.weight_decay), tuple(map(nearest_f32, exact))
 
 
 def _one_minus(power: Enclosure) -> Enclosure:

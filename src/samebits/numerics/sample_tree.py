@@ -6,7 +6,7 @@ import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics import elementwise
-from samebits.numerics.arrays import F32, check_f32, check_shape, empty_by_lines
+from samebits.numerics.arrays import F32, check_contiguous, check_f32, check_shape, check_writable, empty_by_lines
 
 
 class SampleTree:
@@ -44,9 +44,9 @@ class SampleTree:
         Raises:
             NumericsError: the place is taken or outside the batch, or the array does not fit.
         """
-        self._next = self._next if place is None else place
-        self.add_subtree(leaf, self._next, 1)
-        self._next += 1
+        place = self._next if place is None else place
+        self.add_subtree(leaf, place, 1)
+        self._next = place + 1
 
     def add_subtree(self, node: F32, first: int, n_leaves: int) -> None:
         """Take in the sum of `n_leaves` samples from place `first` on, as `subtrees` of another tree gives it.
@@ -57,6 +57,8 @@ class SampleTree:
         where = "SampleTree, N-11"
         check_f32("leaf", node, n_dims=None, where=where)
         check_shape("leaf", node, self.shape, where=where)
+        check_contiguous("leaf", node, where=where)
+        check_writable("leaf", node, where=where)
         whole = n_leaves > 0 and n_leaves & (n_leaves - 1) == 0 and first % n_leaves == 0
         if not whole or first < 0 or first + n_leaves > self.n_samples:
             got = f"{n_leaves} from {first}"

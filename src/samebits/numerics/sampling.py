@@ -16,6 +16,9 @@ from samebits.numerics.host_scalars import decimal_of, nearest_f32
 from samebits.numerics.random import Stream
 
 Weights = np.ndarray[Any, np.dtype[np.uint64]]
+Tokens = np.ndarray[Any, np.dtype[np.int64]]
+Ranks = np.ndarray[Any, np.dtype[np.int32]]
+INFINITE_RANK = 0x7F800000
 WEIGHT_ONE = 2**40
 # The sum of all weights stays below 2^63.
 MAX_TOKENS = 2**23
@@ -62,7 +65,7 @@ def next_token(logits: F32, sampling: Sampling, stream: Stream, *, position: int
         seen: the tokens before it, which the repetition penalty meets.
     Raises:
         NumericsError: the logits do not fit, or one of `seen` is no token.
-        NonFiniteError: a logit is NaN or +infinity, or all are -infinity.
+        NonFiniteError: a logit is NaN or +infinity, or all are -infinity; or they become so by penalty and temperature.
     """
     where = "next_token, N-24"
     check_f32("logits", logits, n_dims=1, where=where)
@@ -70,15 +73,35 @@ def next_token(logits: F32, sampling: Sampling, stream: Stream, *, position: int
     if not 0 < logits.size <= MAX_TOKENS:
         raise NumericsError(f"there must be 1 to {MAX_TOKENS} logits", got=str(logits.size), where=where)
     scores = _penalised(logits, sampling.repetition_penalty, seen)
-    # A NaN is the largest where there is one.
-    largest = float(scores.max())
-    if not math.isfinite(largest):
-        raise NonFiniteError("the largest logit must be finite", got=str(largest), where=where)
     if sampling.temperature == 0:
-        return int(np.argmax(scores))
+        return int(np.argmax(_finite_ranks(scores)))
     temperature = nearest_f32(decimal_of(sampling.temperature))
     scores = elementwise.div(scores, np.full_like(scores, temperature))
-    return _drawn(_kept(scores, sampling), stream, position)
+    tokens = _top_k(_finite_ranks(scores), sampling.top_k)
+    return int(tokens[_drawn(_weights(scores[tokens], sampling), stream, position)])
+
+
+def _ranks(scores: F32) -> Ranks:
+    """Return integers in the order of the scores; -0 and +0 are both 0.
+
+    Not the floats themselves: what a comparison makes of subnormal ones is up to the thread's state (N-01).
+    """
+    bits = scores.view(np.int32)
+    # All ones for a negative score. Its bits without the sign are its distance from 0: turned over, and up by one.
+    negative = bits >> np.int32(31)
+    ranks = negative & np.int32(0x7FFFFFFF)
+    ranks ^= bits
+    ranks -= negative
+    return ranks
+
+
+def _finite_ranks(scores: F32) -> Ranks:
+    ranks = _ranks(scores)
+    # NaNs of either sign rank beyond the infinities.
+    if not -INFINITE_RANK < ranks.max() < INFINITE_RANK or ranks.min() < -INFINITE_RANK:
+        must = "scores must be finite or -inf, and one of them finite"
+        raise NonFiniteError(must, got=str(float(np.max(scores))), where="next_token, N-24")
+    return ranks
 
 
 def _penalised(logits: F32, penalty: float, seen: Iterable[int]) -> F32:
@@ -91,31 +114,42 @@ def _penalised(logits: F32, penalty: float, seen: Iterable[int]) -> F32:
     scores, chosen = logits.copy(), logits[tokens]
     factors = np.full_like(chosen, nearest_f32(decimal_of(penalty)))
     lower, higher = elementwise.mul(chosen, factors), elementwise.div(chosen, factors)
-    scores[tokens] = np.where(chosen < 0, lower, higher)
+    scores[tokens] = np.where(_ranks(chosen) < 0, lower, higher)
     return scores
 
 
-def _kept(scores: F32, sampling: Sampling) -> Weights:
-    """Return each token's weight, 0 where top-k, top-p or min-p leaves it out."""
-    below = elementwise.sub(scores, np.full_like(scores, scores.max()))
-    # The product is exact in binary64, and the fraction is cut.
-    weights = (functions.exp(below).astype(np.float64) * WEIGHT_ONE).astype(np.uint64)
-    if sampling.top_k or sampling.top_p < 1:
+def _top_k(ranks: Ranks, k: int) -> Tokens:
+    """Return, ascending, the tokens of the `k` highest ranks, of equal ones the lowest tokens; all for 0."""
+    if k == 0 or k >= ranks.size:
+        return np.arange(ranks.size)
+    least = np.partition(ranks, ranks.size - k)[ranks.size - k]
+    tokens = np.flatnonzero(ranks >= least)
+    # Of those that are equal to the least, the last ones are too many.
+    equal = np.flatnonzero(ranks[tokens] == least)
+    return np.delete(tokens, equal[equal.size - (tokens.size - k) :])
+
+
+def _weights(scores: F32, sampling: Sampling) -> Weights:
+    """Return each token's weight, 0 where top-p or min-p leaves it out."""
+    ranks = _ranks(scores)
+    below = elementwise.sub(scores, np.full_like(scores, scores[np.argmax(ranks)]))
+    # A product with a power of two is exact (of a subnormal weight nothing is left); then the fraction is cut.
+    weights = (functions.exp(below) * np.float32(WEIGHT_ONE)).astype(np.uint64)
+    if sampling.top_p < 1:
         # Stable: of equal scores the lower token comes first.
-        ranking = np.argsort(-scores, kind="stable")[: sampling.top_k or None]
-        if sampling.top_p < 1:
-            sums = np.cumsum(weights[ranking])
-            mass = math.ceil(decimal_of(sampling.top_p) * int(sums[-1]))
-            ranking = ranking[: int(np.searchsorted(sums, np.uint64(mass))) + 1]
-        left, weights = weights, np.zeros_like(weights)
-        weights[ranking] = left[ranking]
+        ranking = np.argsort(-ranks, kind="stable")
+        sums = np.cumsum(weights[ranking])
+        mass = math.ceil(decimal_of(sampling.top_p) * int(sums[-1]))
+        weights[ranking[int(np.searchsorted(sums, np.uint64(mass))) + 1 :]] = 0
     if sampling.min_p > 0:
         weights[weights < np.uint64(math.ceil(decimal_of(sampling.min_p) * WEIGHT_ONE))] = 0
     return weights
 
 
 def _drawn(weights: Weights, stream: Stream, position: int) -> int:
+    """Return the place of the weight that is drawn."""
     high, low = random.words(stream, 2, first=4 * position).tolist()
     sums = np.cumsum(weights)
+    # A product of Python's integers: 127 bits.
     target = (high << 32 | low) * int(sums[-1]) >> 64
     return int(np.searchsorted(sums, np.uint64(target), side="right"))

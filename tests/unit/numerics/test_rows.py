@@ -12,6 +12,13 @@ from samebits.numerics.arrays import pointer
 X = np.ones((3, 4), dtype=np.float32)
 
 
+def test_a_pointer_is_that_of_the_array_interface() -> None:
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    for array in (X, X[1:, 2:], X[:0], X.T, frozen):
+        assert rows.pointer(array) == pointer(array)
+
+
 def test_a_matrix_is_told_by_pointer_and_stride() -> None:
     assert rows.check_rows("x", X[:, :2], where="here") == (3, 2)
     assert rows.operand("x", X[:, :2], (3, 2), where="here") == (pointer(X), 4)

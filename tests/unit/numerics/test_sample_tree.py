@@ -54,3 +54,9 @@ def test_leaves_and_batches_that_do_not_fit() -> None:
         SampleTree(0, (2,))
     with pytest.raises(NumericsError, match=r"`leaf` must be \[3\], got \[2\]"):
         SampleTree(1, (3,)).add(leaf())
+    with pytest.raises(NumericsError, match="`leaf` must be C-contiguous"):
+        SampleTree(1, (2,)).add(np.ones(4, dtype=np.float32)[::2])
+    frozen = leaf()
+    frozen.flags.writeable = False
+    with pytest.raises(NumericsError, match="`leaf` must be writable"):
+        SampleTree(1, (2,)).add(frozen)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.canaries import (
+    attention,
     conversions,
     elementwise,
+    functions,
     norms,
     optimizer,
+    powers,
     products,
     products_bf16,
     random,
     reductions,
+    rotary,
     softmax,
 )
 
@@ -21,10 +25,14 @@ CANARIES = (
     *elementwise.CANARIES,
     *products.CANARIES,
     *reductions.CANARIES,
+    *functions.CANARIES,
+    *powers.CANARIES,
     *norms.CANARIES,
     *softmax.CANARIES,
     *random.CANARIES,
     *optimizer.CANARIES,
+    *attention.CANARIES,
+    *rotary.CANARIES,
     *conversions.CANARIES,
     *products_bf16.CANARIES,
 )

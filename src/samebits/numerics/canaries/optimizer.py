@@ -64,7 +64,7 @@ def _adamw(parameter: F32, gradient: F32, mean: F32, square: F32) -> F32:
 
 
 def _adamw_answer(*operands: list[int]) -> list[list[int]]:
-    updated = [oracle.adamw(*elements, SCALARS) for elements in zip(*operands, strict=True)]
+    updated = [oracle.adamw(p, g, m, v, SCALARS) for p, g, m, v in zip(*operands, strict=True)]
     return [list(column) for column in zip(*updated, strict=True)]
 
 

@@ -49,6 +49,10 @@ def _dropout_answer(x: list[list[int]]) -> list[list[int]]:
     ]
 
 
+def _uniform(rows: int, fan_in: int) -> F32:
+    return kaiming_uniform(rows, fan_in, STREAM)
+
+
 def _uniform_answer(rows: int, n_columns: int) -> list[int]:
     return [oracle.uniform(oracle.word(FIELDS, element), n_columns) for element in range(rows * n_columns)]
 
@@ -63,7 +67,7 @@ CANARIES = (
         "72f282b61df9b0582d5baab15fc0b065a7e4fcdf13a5349fee8a95156eee9f16",
     ),
     Canary(
-        *("N-22", "kaiming_uniform", lambda: (3, 101), lambda *shape: kaiming_uniform(*shape, STREAM), _uniform_answer),
+        *("N-22", "kaiming_uniform", lambda: (3, 101), _uniform, _uniform_answer),
         "779520ef3216766f12cbdd26b7552d4892fef46c07f3eeb8ff38e020faf044bf",
     ),
 )

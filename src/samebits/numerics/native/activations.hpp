@@ -20,8 +20,10 @@ struct Coefficients {
 SB_INLINE f32v with_sign_of(f32v x, f32v sign) { return from_bits(bits_of(x) ^ (bits_of(sign) & INT32_MIN)); }
 SB_INLINE f32v clamped(f32v x, float low, float high) { return at_least(at_most(x, high), low); }
 
-// `shifted` is n + ROUNDING_SHIFT + k with an integer n: 2^(n + k), which must be a normal number.
-SB_INLINE f32v power_of_shifted(f32v shifted) { return from_bits((bits_of(shifted) << 23) + (127 << 23)); }
+// Added to a number, rounds it to an integer n whose biased exponent is in the sum's low bits.
+constexpr float ROUNDING_POWER = ROUNDING_SHIFT + 127;
+// 2^n of such a sum; it must be a normal number.
+SB_INLINE f32v power_of_shifted(f32v shifted) { return from_bits(bits_of(shifted) << 23); }
 
 // --- by expm1: tanh and erf ---
 
@@ -34,7 +36,7 @@ constexpr Coefficients<5> EXPM1_OF_TWICE{EXPM1, 2.0f, 2.0f};
 // t / (t + 2) with t = e^(2 a) - 1, all of it halved: the same bits.
 SB_INLINE f32v tanh(f32v x) {
   f32v a = at_most(absolute(x), TANH_HIGHEST);
-  f32v shifted = fma(a, splat(2.0f * LOG2_E), splat(ROUNDING_SHIFT)), n = shifted - splat(ROUNDING_SHIFT);
+  f32v shifted = fma(a, splat(2.0f * LOG2_E), splat(ROUNDING_POWER)), n = shifted - splat(ROUNDING_POWER);
   f32v r = fma(n, splat(-0.5f * LN2_LOW), fma(n, splat(-0.5f * LN2_HIGH), a));
   f32v q = fma(r * r, polynomial(r, EXPM1_OF_TWICE.c), r);
   f32v power = power_of_shifted(shifted);
@@ -51,7 +53,7 @@ constexpr Coefficients<5> EXPM1_OF_MINUS{EXPM1, -1.0f, -1.0f};
 SB_INLINE f32v erf(f32v x) {
   f32v a = at_most(absolute(x), ERF_HIGHEST);
   f32v z = fma(a, polynomial(a, ERF), a);
-  f32v shifted = fma(z, splat(-LOG2_E), splat(ROUNDING_SHIFT)), n = shifted - splat(ROUNDING_SHIFT);
+  f32v shifted = fma(z, splat(-LOG2_E), splat(ROUNDING_POWER)), n = shifted - splat(ROUNDING_POWER);
   f32v r = fma(n, splat(LN2_LOW), fma(n, splat(LN2_HIGH), z));  // minus the clause's r
   f32v q = fma(r * r, polynomial(r, EXPM1_OF_MINUS.c), r);
   f32v power = power_of_shifted(shifted);
@@ -64,7 +66,7 @@ SB_INLINE f32v erf(f32v x) {
 // vanished.
 constexpr int LOGISTIC_SHIFT = -34;
 constexpr float LOGISTIC_SCALE = 0x1p-34f;
-constexpr float LOGISTIC_ROUNDING = ROUNDING_SHIFT + LOGISTIC_SHIFT;
+constexpr float LOGISTIC_ROUNDING = ROUNDING_POWER + LOGISTIC_SHIFT;
 constexpr float LOGISTIC_LOWEST = -110.0f, LOGISTIC_HIGHEST = 32.0f;
 constexpr Coefficients<7> EXP_OF_MINUS{EXP, -1.0f, 1.0f};
 
@@ -134,43 +136,54 @@ SB_INLINE f32v gelu_tanh_slope(f32v x) {
 
 // --- gelu's erf form: x Phi(x), Phi(-a) = e^(-a^2 / 2) P(a) / Q(a) ---
 
-constexpr float GELU_HIGHEST = 14.5f;
+constexpr float GELU_HIGHEST = 15.0f;
 // tools/fit_functions.py half_erfcx
 constexpr float GELU_P[] = {0.5f, 0x1.c0d170p-2f, 0x1.774598p-3f, 0x1.4ce04ap-5f, 0x1.0dc700p-8f};
 constexpr float GELU_Q[] = {1.0f,           0x1.acaae8p+0f, 0x1.33d812p+0f,
                             0x1.e0bf0ap-2f, 0x1.a1398ap-4f, 0x1.521ca2p-7f};
 constexpr float ONE_OVER_SQRT_2PI = 0x1.988454p-2f;
+// ln 2 again, its first part of 15 bits.
+constexpr float LN2_SHORT = 0x1.62e400p-1f, LN2_REST = 0x1.7f7d1cp-20f;
 constexpr Coefficients<7> EXP_OF_MINUS_HALF{EXP, -0.5f, 1.0f};
 
-// e^(-a^2 / 2) = fraction * 2^n
-SB_INLINE Exponential gelu_decay(f32v a) {
-  f32v square = a * a, low = fma(a, a, -square);
-  f32v shifted = fma(square, splat(-0.5f * LOG2_E), splat(ROUNDING_SHIFT)), n = shifted - splat(ROUNDING_SHIFT);
-  f32v r = fma(n, splat(2.0f * LN2_LOW), fma(n, splat(2.0f * LN2_HIGH), square) + low);  // minus twice the clause's r
-  return {polynomial(r, EXP_OF_MINUS_HALF.c), shifted};
+// e^(-a^2 / 2) = fraction * 2^n, -163 <= n <= 0; 2^n is in the low bits of `shifted` while it is a normal number.
+struct GeluDecay {
+  f32v fraction, shifted, n;
+};
+SB_INLINE GeluDecay gelu_decay(f32v a) {
+  f32v shifted = fma(a * a, splat(-0.5f * LOG2_E), splat(ROUNDING_POWER)), n = shifted - splat(ROUNDING_POWER);
+  // Minus twice the clause's r. The product with the short part is exact: a^2 + 2 n ln 2 is rounded twice, at its own size.
+  f32v r = fma(n, splat(2.0f * LN2_REST), fma(a, a, n * splat(2.0f * LN2_SHORT)));
+  return {polynomial(r, EXP_OF_MINUS_HALF.c), shifted, n};
 }
 
-// base - factor * 2^n, of which only a subnormal product is rounded before the difference.
-SB_INLINE f32v minus_scaled(f32v base, f32v factor, f32v shifted, f32v a) {
-#if SB_WIDTH < 16
-  if (__builtin_expect(!any_lane(a > splat(13.0f)), 1)) return fma(-factor, power_of_shifted(shifted), base);
-#else
+// base - factor * 2^n, of which only a subnormal product is rounded before the difference; 0 <= a <= GELU_HIGHEST.
+SB_INLINE f32v minus_scaled(f32v base, f32v factor, const GeluDecay& d, f32v a) {
+#if SB_WIDTH == 16
   (void)a;
+  return base - (f32v)_mm512_scalef_ps((__m512)factor, (__m512)d.n);
+#else
+  if (__builtin_expect(!any_lane(a > splat(13.0f)), 1)) return fma(-factor, power_of_shifted(d.shifted), base);
+  return base - scaled(Exponential{factor, d.n + splat(ROUNDING_SHIFT)});
 #endif
-  return base - scaled(Exponential{factor, shifted});
 }
 SB_INLINE f32v gelu(f32v x) {
+#if SB_WIDTH == 16
+  // Of |x| and the bound the smaller; of a NaN and the bound the bound: the NaN is in the last line's x, too.
+  f32v a = (f32v)_mm512_range_ps((__m512)x, (__m512)splat(GELU_HIGHEST), 0b1010);
+#else
   f32v a = at_most(absolute(x), GELU_HIGHEST);
-  Exponential e = gelu_decay(a);
-  f32v g = a * e.fraction * polynomial(a, GELU_P) / polynomial(a, GELU_Q);
-  return minus_scaled(at_least(x, -0.0f), g, e.shifted, a);
+#endif
+  GeluDecay d = gelu_decay(a);
+  f32v g = a * d.fraction * polynomial(a, GELU_P) / polynomial(a, GELU_Q);
+  return minus_scaled(at_least(x, -0.0f), g, d, a);
 }
 SB_INLINE f32v gelu_slope(f32v x) {
   f32v a = at_most(absolute(x), GELU_HIGHEST);
-  Exponential e = gelu_decay(a);
-  f32v g = e.fraction * fma(a, splat(-ONE_OVER_SQRT_2PI), polynomial(a, GELU_P) / polynomial(a, GELU_Q));
+  GeluDecay d = gelu_decay(a);
+  f32v g = d.fraction * fma(a, splat(-ONE_OVER_SQRT_2PI), polynomial(a, GELU_P) / polynomial(a, GELU_Q));
   i32v positive = x > f32v{};
-  return minus_scaled(select(positive, splat(1.0f), f32v{}), select(positive, g, -g), e.shifted, a);
+  return minus_scaled(select(positive, splat(1.0f), f32v{}), select(positive, g, -g), d, a);
 }
 
 // The other way round, x > 0 ? x : 0 would hide a NaN.

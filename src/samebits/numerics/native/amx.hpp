@@ -7,10 +7,13 @@ namespace sb {
 namespace engine {
 
 constexpr int TILE_ROWS = 32, FEW_ROWS = 16;
-constexpr int64_t RUN_BLOCKS = 64;
-constexpr int64_t BLOCK_ROWS = 512;
+constexpr int64_t ONCE_ROWS = 64;         // with no more rows, a panel is read once and gone
+constexpr int64_t LONG_RUN_BLOCKS = 128;
+constexpr int64_t RUN_BLOCKS = 6;
+constexpr int64_t BLOCK_ROWS = 384;
 constexpr int64_t CHUNK_PANELS = 8;
 constexpr int64_t TILES_TOGETHER = 1;
+constexpr bool EMITS = true;  // tiles of TILE_ROWS rows write out what an earlier tile finished
 
 typedef uint16_t Left;  // packed rows: [blocks][1 or 2 tiles][16 rows][32 steps]
 constexpr int64_t LEFT_OF_BLOCK = TILE_ROWS * BLOCK_K;
@@ -43,6 +46,10 @@ struct Step {
   const float* unpacked;
   int64_t b_panel;
   int n_panels;
+  Emission* emission;  // may be written out meanwhile
+  float* result;       // where the sums go: `acc`, or, after the last run, elsewhere
+  const char* ahead;
+  int64_t ahead_bytes;
   float* acc;
   int64_t acc_panel;
   bool fresh;
@@ -52,7 +59,7 @@ struct Step {
 constexpr int64_t ACC_BYTES = PANEL * 4;
 
 // 32 rows by 32 columns.
-static inline void two_by_two(const Step& s, const uint32_t* b, float* acc) {
+static inline void two_by_two(const Step& s, const uint32_t* b, const float* acc, float* result) {
   const Left* a = s.a;
   if (s.fresh) {
     _tile_zero(0);
@@ -65,7 +72,14 @@ static inline void two_by_two(const Step& s, const uint32_t* b, float* acc) {
     _tile_loadd(2, acc + 16 * PANEL, ACC_BYTES);
     _tile_loadd(3, acc + 16 * PANEL + HALF, ACC_BYTES);
   }
+  const char* ahead = s.ahead;
+  Emission emission = *s.emission;
+  const int emitted = s.n_blocks == 0 ? 0 : (int)((emission.n_rows + s.n_blocks - 1) / s.n_blocks);
   for (int64_t block = s.n_blocks; block > 0; block--) {
+    if (ahead) {
+      for (int64_t i = 0; i < s.ahead_bytes; i += 64) _mm_prefetch(ahead + i, _MM_HINT_T1);
+      ahead += BLOCK_WORDS * 4;
+    }
     _tile_loadd(4, a, 64);
     _tile_loadd(6, b, 64);
     _tile_dpbf16ps(0, 4, 6);
@@ -74,13 +88,15 @@ static inline void two_by_two(const Step& s, const uint32_t* b, float* acc) {
     _tile_loadd(5, a + 2 * TILE_WORDS, 64);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
+    if (emitted) emission.advance(emitted);
     a += 4 * TILE_WORDS;
     b += BLOCK_WORDS;
   }
-  _tile_stored(0, acc, ACC_BYTES);
-  _tile_stored(1, acc + HALF, ACC_BYTES);
-  _tile_stored(2, acc + 16 * PANEL, ACC_BYTES);
-  _tile_stored(3, acc + 16 * PANEL + HALF, ACC_BYTES);
+  *s.emission = emission;
+  _tile_stored(0, result, ACC_BYTES);
+  _tile_stored(1, result + HALF, ACC_BYTES);
+  _tile_stored(2, result + 16 * PANEL, ACC_BYTES);
+  _tile_stored(3, result + 16 * PANEL + HALF, ACC_BYTES);
 }
 
 // 16 rows by 32 columns, or, of two panels, by 64: enough sums side by side to hide the instruction's latency.
@@ -134,7 +150,11 @@ static inline void multiply(const Step& s) {
     else one_by<1>(s);
     return;
   }
-  for (int panel = 0; panel < s.n_panels; panel++) two_by_two(s, s.b + panel * s.b_panel, s.acc + panel * s.acc_panel);
+  for (int panel = 0; panel < s.n_panels; panel++) {
+    const bool here = s.result == s.acc;
+    float* acc = s.acc + panel * s.acc_panel;
+    two_by_two(s, s.b + panel * s.b_panel, acc, here ? acc : s.result);
+  }
 }
 
 static inline int64_t n_tiles(int64_t n_rows) { return (n_rows + TILE_ROWS - 1) / TILE_ROWS; }

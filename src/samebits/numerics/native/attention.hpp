@@ -11,7 +11,7 @@ namespace sb {
 
 // Of a tile of two vectors. The pinned compiler spills the accumulators of 14 rows by two vectors of 16.
 constexpr int ROWS = WIDTH == 16 ? 12 : most_rows(2);
-constexpr double ATTENTION_SHARE = 1 << 17;  // fma that are worth waking a thread
+constexpr double ATTENTION_SHARE = 1 << 15;  // fma that are worth waking a thread
 
 struct Shape {
   int64_t n_queries, n_keys, n_heads, n_kv_heads, d;

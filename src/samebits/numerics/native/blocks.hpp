@@ -8,6 +8,7 @@
 namespace sb {
 
 constexpr int BLOCK_K = 32, PANEL = 32, HALF = 16;
+constexpr int READ_AHEAD = 8 * BLOCK_K;  // elements: about the run that is packed next
 constexpr int HALF_WORDS = HALF * BLOCK_K / 2, BLOCK_WORDS = 2 * HALF_WORDS;
 
 SB_INLINE int64_t blocks_of(int64_t k) { return (k + BLOCK_K - 1) / BLOCK_K; }
@@ -27,6 +28,29 @@ struct Operand {
   }
 };
 
+// Finished sums, [rows][32], on their way to C, with the bias if there is one.
+struct Emission {
+  const float* from;
+  float* to;
+  int64_t to_row;
+  const float* bias;
+  bool past_caches;  // `to` and its rows are aligned, and C is long
+  int n_rows;
+
+  // Writes the next rows, at most `most`.
+  __attribute__((always_inline)) void advance(int most) {
+    const int n = most < n_rows ? most : n_rows;
+    for (int i = 0; i < n; i++, from += PANEL, to += to_row)
+      for (int j = 0; j < PANEL; j += WIDTH) {
+        f32v y = load(from + j);
+        if (bias) y = y + load(bias + j);
+        if (past_caches) store_past_caches(to + j, y);
+        else store(to + j, y);
+      }
+    n_rows -= n;
+  }
+};
+
 // --- which products of sums can need flushing (only where no state does it) ---
 //
 // A bfloat16 with biased exponent x is a multiple of 2^(x - 134). A product's terms are multiples of 2^(x + y - 268), and
@@ -43,8 +67,21 @@ SB_INLINE void take_exponent(int& least, uint16_t bits) {
 
 // `n` elements (at most 32) of row i from column j on, where `by_rows`, or of column i from row j on; then zeros.
 // The lowest exponent goes into `least` where somebody wants it.
-static inline void read_line(const Operand& from, bool by_rows, int64_t i, int64_t j, int n, uint16_t* out, int& least) {
-  const int64_t step = by_rows ? from.column : from.row, start = by_rows ? i * from.row + j * step : j * step + i * from.column;
+SB_INLINE void read_line(const Operand& from, bool by_rows, int64_t i, int64_t j, int n, uint16_t* out, int& least) {
+  const int64_t step = by_rows ? from.column : from.row;
+  const int64_t start = by_rows ? i * from.row + j * step : j * step + i * from.column;
+  if (STATE_FLUSHES && step == 1 && n == BLOCK_K) {
+    if (!from.is_f32) {
+      __builtin_prefetch((const uint16_t*)from.at + start + READ_AHEAD);
+      memcpy(out, (const uint16_t*)from.at + start, BLOCK_K * 2);
+      return;
+    }
+    const float* x = (const float*)from.at + start;
+    __builtin_prefetch(x + READ_AHEAD);
+    __builtin_prefetch(x + READ_AHEAD + 16);
+    for (int c = 0; c < BLOCK_K; c += WIDTH) store_16(out + c, to_bf16(load(x + c)));
+    return;
+  }
   int c = 0;
   if (step == 1 && from.is_f32) {
     const float* x = (const float*)from.at + start;
@@ -122,16 +159,25 @@ static inline void transpose_block(const uint32_t* from, uint32_t* out) {
       }
 }
 
-// Panel `panel` of the transpose of an operand of k rows and n columns that lies in panels itself.
-static inline void pack_transposed_panel(const uint32_t* panels, int64_t k, int64_t n, int64_t panel, uint32_t* out) {
+// The least exponent of an operand of k rows and n columns that lies in panels.
+static inline uint32_t least_exponent(const uint32_t* panels, int64_t k, int64_t n) {
   uint32_t least = NO_EXPONENT;
-  for (int64_t block = 0; block < panels_of(n); block++, out += BLOCK_WORDS) {
-    const uint32_t* from = panels + block * panel_words(k);
-    transpose_block(from + panel * BLOCK_WORDS, out);
-    const uint32_t own = from[blocks_of(k) * BLOCK_WORDS];
+  for (int64_t panel = 0; panel < panels_of(n); panel++) {
+    const uint32_t own = panels[panel * panel_words(k) + blocks_of(k) * BLOCK_WORDS];
     if (own < least) least = own;
   }
-  for (int i = 0; i < 16; i++) out[i] = least;
+  return least;
+}
+
+// Blocks `block0` to `block1` of `n_panels` panels, from `panel0` on, of the transpose of an operand of k rows that lies in
+// panels itself. Neighbours are read together: they lie side by side.
+static inline void transpose_blocks(const uint32_t* panels, int64_t k, int64_t block0, int64_t block1, int64_t panel0,
+                                    int64_t n_panels, uint32_t* out, int64_t out_panel) {
+  for (int64_t block = block0; block < block1; block++) {
+    const uint32_t* from = panels + block * panel_words(k) + panel0 * BLOCK_WORDS;
+    for (int64_t panel = 0; panel < n_panels; panel++)
+      transpose_block(from + panel * BLOCK_WORDS, out + panel * out_panel + (block - block0) * BLOCK_WORDS);
+  }
 }
 
 }  // namespace sb

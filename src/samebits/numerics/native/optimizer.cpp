@@ -6,6 +6,8 @@ namespace sb {
 namespace {
 
 constexpr double LEAST_SHARE = 1 << 15;
+// Elements. Long arrays come from memory, and the processor's own prefetching stops at each page.
+constexpr int64_t AHEAD = 256;
 
 struct Norm {
   int64_t n_tensors;
@@ -20,6 +22,7 @@ float squared_length(const float* gradient, int64_t n) {
   return fold_lanes(
       n, EMPTY_SUM,
       [=](f32v lanes, Elements e) {
+        __builtin_prefetch(gradient + e.index + AHEAD);
         const f32v g = e.load(gradient);
         return fma(g, g, lanes);
       },
@@ -89,6 +92,8 @@ void adamw_part(const void* given, int part, int n_parts) {
   const int64_t end = part_start(job.n, 64, part + 1, n_parts);
   int64_t i = part_start(job.n, 64, part, n_parts);
   for (; i + WIDTH <= end; i += WIDTH) {
+    const float* const arrays[] = {job.parameter, job.gradient, job.mean, job.square};
+    for (const float* array : arrays) __builtin_prefetch(array + i + AHEAD);
     const AdamWVectors before{load(job.parameter + i), load(job.mean + i), load(job.square + i)};
     const AdamWVectors after = adamw_step(before, load(job.gradient + i), scalars);
     store(job.parameter + i, after.parameter);

@@ -22,11 +22,13 @@ static inline void pointwise_part(const void* given, int i, int n_parts) {
 template <class Apply>
 __attribute__((always_inline)) inline void each(const Pointwise& job, int64_t start, int64_t end, Apply apply) {
   const f32v scalar = splat(job.scalar);
+  const float *x = job.x, *y = job.y;
+  float* out = job.out;
   int64_t i = start;
-  for (; i + WIDTH <= end; i += WIDTH) store(job.out + i, apply(load(job.x + i), load(job.y + i), scalar));
+  for (; i + WIDTH <= end; i += WIDTH) store(out + i, apply(load(x + i), load(y + i), scalar));
   if (i < end) {
     Elements last{i, (int)(end - i)};
-    last.store(job.out, apply(last.load(job.x), last.load(job.y), scalar));
+    last.store(out, apply(last.load(x), last.load(y), scalar));
   }
 }
 

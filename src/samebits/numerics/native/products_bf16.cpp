@@ -12,16 +12,19 @@ namespace sb {
 namespace {
 
 constexpr double LEAST_SHARE = 1 << 16;
+constexpr int64_t LONG_C = 1 << 19;  // elements
 constexpr int64_t STRETCH_WORDS = 8 << 20;  // of a transposed weight, packed at once
 
 struct Product {
   int64_t m, n, k;
   Operand a;
   const uint32_t* panels;
+  const uint32_t* transposed;  // or the panels of B's own transpose; then `panels` is not read
   float* c;
   int64_t c_row, c_n;
   const float* bias;
   bool accumulate;
+  bool past_caches;  // C is so long that storing it around the caches pays
 };
 
 int64_t least_of(int64_t x, int64_t y) { return x < y ? x : y; }
@@ -31,22 +34,25 @@ int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 // Everything that shape decides.
 struct Plan {
   int64_t n_panels, n_blocks, n_runs, block_rows, most_tiles, chunk_panels;
-  int64_t left_bytes, acc_bytes, unpacked_bytes, tiny_bytes;
+  int64_t left_bytes, acc_bytes, unpacked_bytes, turned_bytes, tiny_bytes;
 
   explicit Plan(const Product& p) {
     n_panels = panels_of(p.n), n_blocks = blocks_of(p.k);
-    n_runs = pieces(n_blocks, engine::RUN_BLOCKS * 3 / 2);
+    n_runs = pieces(n_blocks, (p.m > engine::ONCE_ROWS ? engine::RUN_BLOCKS : engine::LONG_RUN_BLOCKS) * 3 / 2);
     block_rows = least_of(p.m, engine::BLOCK_ROWS);
     most_tiles = engine::n_tiles(block_rows);
     chunk_panels = least_of(n_panels, engine::CHUNK_PANELS);
     left_bytes = lines(most_tiles * n_blocks * engine::LEFT_OF_BLOCK * sizeof(engine::Left));
     acc_bytes = lines(chunk_panels * acc_panel() * 4);
     unpacked_bytes = lines(engine::UNPACKED_FLOATS * 4);
+    turned_bytes = p.transposed ? lines(chunk_panels * turned_panel() * 4) : 0;
     tiny_bytes = lines(most_tiles * (int64_t)sizeof(int));
   }
   int64_t acc_panel() const { return most_tiles * engine::TILE_ROWS * PANEL; }
+  // A transposed B is packed by runs of a chunk's panels, just before their only use.
+  int64_t turned_panel() const { return (n_blocks / n_runs + 1) * BLOCK_WORDS + 16; }
   int64_t run_start(int64_t run) const { return n_blocks * run / n_runs; }
-  int64_t scratch_bytes() const { return left_bytes + acc_bytes + unpacked_bytes + tiny_bytes; }
+  int64_t scratch_bytes() const { return left_bytes + acc_bytes + unpacked_bytes + turned_bytes + tiny_bytes; }
 };
 
 // One row's 32 finished sums, of which `n` exist: bias, then what C held.
@@ -76,13 +82,20 @@ struct Worker {
   const Plan& plan;
   engine::Left* left;
   float *acc, *room;
+  Emission pending = {};
+  int turn = 0;
+  alignas(64) float finished[2][engine::EMITS ? engine::TILE_ROWS * PANEL : 1];
+  uint32_t* turned;
   int* least_exponents;  // of each tile's rows
+  int transposed_exponent;
 
   Worker(const Product& p, const Plan& plan, char* scratch) : p(p), plan(plan) {
     left = (engine::Left*)scratch, scratch += plan.left_bytes;
     acc = (float*)scratch, scratch += plan.acc_bytes;
     room = (float*)scratch, scratch += plan.unpacked_bytes;
+    turned = (uint32_t*)scratch, scratch += plan.turned_bytes;
     least_exponents = (int*)scratch;
+    transposed_exponent = p.transposed ? (int)least_exponent(p.transposed, p.n, p.k) : NO_EXPONENT;
   }
 
   void multiply(int64_t row0, int64_t row1, int64_t panel0, int64_t panel1) {
@@ -95,6 +108,7 @@ struct Worker {
       for (int64_t panel = panel0; panel < panel1; panel += plan.chunk_panels)
         multiply_chunk(rows, panel, least_of(panel + plan.chunk_panels, panel1));
     }
+    pending.advance(pending.n_rows);
   }
 
   struct Rows {
@@ -121,37 +135,79 @@ struct Worker {
 
   void multiply_chunk(const Rows& rows, int64_t panel0, int64_t panel1) {
     const int together = rows.n <= engine::FEW_ROWS ? 2 : 1;
-    for (int64_t run = 0; run < plan.n_runs; run++)
-      for (int64_t panel = panel0; panel < panel1; panel += together)
-        multiply_panels(rows, run, panel, shorter(panel1 - panel, together), acc + (panel - panel0) * plan.acc_panel());
-  }
-
-  // One or two panels' run, on all rows of a block.
-  void multiply_panels(const Rows& rows, int64_t run, int64_t panel, int n_panels, float* acc) {
-    const uint32_t* words = p.panels + panel * panel_words(p.k);
-    const int exponent = (int)words[plan.n_blocks * BLOCK_WORDS];
-    engine::Step s;
-    s.n_blocks = plan.run_start(run + 1) - plan.run_start(run);
-    s.b = words + plan.run_start(run) * BLOCK_WORDS, s.b_panel = panel_words(p.k), s.n_panels = n_panels;
-    s.unpacked = engine::unpacked(s.b, s.n_blocks, rows.n_tiles, room);
-    s.acc_panel = plan.acc_panel(), s.fresh = run == 0;
-    if (s.n_blocks == 0) memset(acc, 0, (size_t)(n_panels * s.acc_panel) * 4);
-    for (int64_t first = 0; first < rows.n_tiles; first += engine::TILES_TOGETHER) {
-      const int64_t end = least_of(first + engine::TILES_TOGETHER, rows.n_tiles);
-      {
-        engine::ChainState state;
-        for (int64_t tile = first; tile < end; tile++) {
-          s.a = left_at(rows, run, tile), s.n_rows = rows.size(tile), s.acc = acc + rows.start(tile) * PANEL;
-          s.tiny = least_exponents[tile] + exponent < NOTHING_TINY;
-          engine::multiply(s);
+    const int64_t b_panel = p.transposed ? plan.turned_panel() : panel_words(p.k);
+    for (int64_t run = 0; run < plan.n_runs; run++) {
+      const int64_t block0 = plan.run_start(run), block1 = plan.run_start(run + 1);
+      const uint32_t* b = turned;
+      if (p.transposed) transpose_blocks(p.transposed, p.n, block0, block1, panel0, panel1 - panel0, turned, b_panel);
+      else b = p.panels + panel0 * b_panel + block0 * BLOCK_WORDS;
+      for (int64_t panel = panel0; panel < panel1; panel += together, b += together * b_panel) {
+        engine::Step s;
+        s.n_blocks = block1 - block0, s.fresh = run == 0;
+        s.b = b, s.b_panel = b_panel, s.n_panels = shorter(panel1 - panel, together);
+        s.acc_panel = plan.acc_panel();
+        s.ahead = nullptr;
+        if (!p.transposed) {
+          const bool last = panel + together >= panel1;
+          s.ahead = (const char*)(!last ? b + together * b_panel
+                                  : run + 1 < plan.n_runs ? p.panels + panel0 * b_panel + block1 * BLOCK_WORDS
+                                                          : p.panels + panel1 * b_panel);
         }
+        multiply_panels(s, rows, run, panel, acc + (panel - panel0) * plan.acc_panel());
       }
-      if (run + 1 == plan.n_runs)
-        for (int i = 0; i < n_panels; i++) finish(rows, first, end, panel + i, acc + i * plan.acc_panel());
     }
   }
 
+  int exponent_of(int64_t panel) const {
+    if (p.transposed) return transposed_exponent;
+    return (int)p.panels[panel * panel_words(p.k) + plan.n_blocks * BLOCK_WORDS];
+  }
+
+  // One or two panels' run, on all rows of a block.
+  void multiply_panels(engine::Step& s, const Rows& rows, int64_t run, int64_t panel, float* acc) {
+    const int exponent = least_of(exponent_of(panel), exponent_of(panel + s.n_panels - 1));
+    const bool last = run + 1 == plan.n_runs;
+    const char* ahead = s.ahead;
+    s.emission = &pending;
+    s.ahead_bytes = BLOCK_WORDS * 4 / least_of(rows.n_tiles, BLOCK_WORDS / 16);
+    s.unpacked = engine::unpacked(s.b, s.n_blocks, rows.n_tiles, room);
+    if (s.n_blocks == 0) memset(acc, 0, (size_t)(s.n_panels * s.acc_panel) * 4);
+    for (int64_t first = 0; first < rows.n_tiles; first += engine::TILES_TOGETHER) {
+      const int64_t end = least_of(first + engine::TILES_TOGETHER, rows.n_tiles);
+      const bool emits = engine::EMITS && last && plain(panel) && rows.size(first) == engine::TILE_ROWS;
+      {
+        engine::ChainState state;
+        for (int64_t tile = first; tile < end; tile++) {
+          s.ahead = ahead && tile < BLOCK_WORDS / 16 ? ahead + s.ahead_bytes * tile : nullptr;
+          s.a = left_at(rows, run, tile), s.n_rows = rows.size(tile), s.acc = acc + rows.start(tile) * PANEL;
+          s.tiny = least_exponents[tile] + exponent < NOTHING_TINY;
+          s.result = emits ? finished[turn ^= 1] : s.acc;
+          engine::multiply(s);
+          if (emits) pending = emission(rows.first + rows.start(tile), panel, s.result);
+        }
+      }
+      if (last && !emits)
+        for (int i = 0; i < s.n_panels; i++) finish(rows, first, end, panel + i, acc + i * plan.acc_panel());
+    }
+  }
+
+  // Whole vectors of neighbours, nothing to add but a bias.
+  bool plain(int64_t panel) const { return p.c_n == 1 && !p.accumulate && (panel + 1) * PANEL <= p.n; }
+
+  Emission emission(int64_t row, int64_t panel, const float* sums) const {
+    float* c = p.c + row * p.c_row + panel * PANEL;
+    const bool aligned = (((uintptr_t)c | (uintptr_t)p.c_row * 4) & (sizeof(f32v) - 1)) == 0;
+    const float* bias = p.bias ? p.bias + panel * PANEL : nullptr;
+    return {sums, c, p.c_row, bias, aligned && p.past_caches, engine::TILE_ROWS};
+  }
+
   void finish(const Rows& rows, int64_t first, int64_t end, int64_t panel, const float* sums) {
+    if (plain(panel)) {
+      Emission all = emission(rows.first + rows.start(first), panel, sums + rows.start(first) * PANEL);
+      all.n_rows = (int)(rows.start(end) - rows.start(first));
+      all.advance(all.n_rows);
+      return;
+    }
     const int n = shorter(p.n - panel * PANEL, PANEL);
     for (int64_t i = rows.start(first); i < rows.start(end); i++)
       finish_row(p, sums + i * PANEL, rows.first + i, panel * PANEL, n);
@@ -188,12 +244,18 @@ struct Packing {
 
 void pack_part(const void* given, int i, int n_parts) {
   const Packing& job = *(const Packing*)given;
-  const int64_t end = part_start(job.n_panels, 1, i + 1, n_parts);
-  for (int64_t panel = part_start(job.n_panels, 1, i, n_parts); panel < end; panel++) {
-    uint32_t* out = job.out + panel * job.out_panel;
-    if (job.panels) pack_transposed_panel(job.panels, job.k, job.n, job.panel0 + panel, out);
-    else pack_panel_16(job.b, job.k, job.n, job.panel0 + panel, out);
+  const int64_t first = part_start(job.n_panels, 1, i, n_parts), end = part_start(job.n_panels, 1, i + 1, n_parts);
+  uint32_t* out = job.out + first * job.out_panel;
+  if (!job.panels) {
+    for (int64_t panel = first; panel < end; panel++, out += job.out_panel)
+      pack_panel_16(job.b, job.k, job.n, job.panel0 + panel, out);
+    return;
   }
+  const int64_t n_blocks = panels_of(job.n);
+  const uint32_t least = least_exponent(job.panels, job.k, job.n);
+  transpose_blocks(job.panels, job.k, 0, n_blocks, job.panel0 + first, end - first, out, job.out_panel);
+  for (int64_t panel = first; panel < end; panel++, out += job.out_panel)
+    for (int line = 0; line < 16; line++) out[n_blocks * BLOCK_WORDS + line] = least;
 }
 
 int32_t multiply(Crew& crew, const Product& p, int n_threads, char* own_scratch) {
@@ -201,7 +263,8 @@ int32_t multiply(Crew& crew, const Product& p, int n_threads, char* own_scratch)
   const int n_parts = parts_for(n_threads, (double)p.m * p.n * p.k, LEAST_SHARE);
   char* scratch = own_scratch ? own_scratch : crew.memory((size_t)(n_parts * plan.scratch_bytes()));
   if (!scratch) return 1;
-  const Job job{p, plan, scratch, p.m >= n_parts * 64 || p.m > p.n};
+  const bool many_rows = p.m >= n_parts * 64 || p.m > p.n;
+  const Job job{p, plan, scratch, many_rows && !(p.transposed && plan.n_panels >= 2 * n_parts)};
   crew.run(n_parts, multiply_part, &job);
   return 0;
 }
@@ -209,7 +272,9 @@ int32_t multiply(Crew& crew, const Product& p, int n_threads, char* own_scratch)
 // C = A times the transpose of a weight in panels: a stretch of that transpose is packed, then used.
 int32_t multiply_transposed(const Product& whole, int64_t weight_k, int64_t weight_n, int n_threads) {
   Crew crew(n_threads);
+  if (whole.m <= engine::BLOCK_ROWS) return multiply(crew, whole, n_threads, nullptr);
   Product p = whole;
+  p.transposed = nullptr;
   const int64_t out_panel = panel_words(p.k), n_panels = panels_of(p.n);
   const int64_t stretch = least_of(n_panels, STRETCH_WORDS / out_panel + 1);
   p.n = least_of(stretch * PANEL, whole.n);
@@ -219,7 +284,7 @@ int32_t multiply_transposed(const Product& whole, int64_t weight_k, int64_t weig
   if (!memory) return 1;
   for (int64_t panel = 0; panel < n_panels; panel += stretch) {
     const int64_t here = least_of(stretch, n_panels - panel), column = panel * PANEL;
-    const Packing packing{{}, whole.panels, weight_k, weight_n, panel, here, (uint32_t*)memory, out_panel};
+    const Packing packing{{}, whole.transposed, weight_k, weight_n, panel, here, (uint32_t*)memory, out_panel};
     crew.run(parts_for(n_threads, (double)here * p.k * 4, LEAST_SHARE), pack_part, &packing);
     p.n = least_of(here * PANEL, whole.n - column), p.panels = (const uint32_t*)memory;
     p.c = whole.c + column * whole.c_n;
@@ -237,7 +302,7 @@ SB_EXPORT int32_t sb_linear_bf16(int64_t m, int64_t n, int64_t k, const void* a,
                                  int64_t a_k, const uint32_t* panels, float* c, int64_t c_row, int64_t c_n,
                                  const float* bias, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, c, c_row, c_n, bias, accumulate != 0};
+  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, nullptr, c, c_row, c_n, bias, accumulate != 0, m * n >= sb::LONG_C};
   sb::Crew crew(n_threads);
   return sb::multiply(crew, p, n_threads, nullptr);
 }
@@ -247,7 +312,7 @@ SB_EXPORT int32_t sb_linear_backward_bf16(int64_t m, int64_t n, int64_t k, const
                                           int64_t a_row, int64_t a_k, const uint32_t* panels, float* c, int64_t c_row,
                                           int64_t c_n, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, c, c_row, c_n, nullptr, accumulate != 0};
+  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, nullptr, panels, c, c_row, c_n, nullptr, accumulate != 0, m * n >= sb::LONG_C};
   return sb::multiply_transposed(p, n, k, n_threads);
 }
 

@@ -15,11 +15,14 @@ constexpr int TILE_ROWS = 6, MIDDLE_VECTORS = 2, FEW_ROWS = 3, FEW_VECTORS = 4;
 #else
 constexpr int TILE_ROWS = 2, MIDDLE_VECTORS = 2, FEW_ROWS = 1, FEW_VECTORS = 2;
 #endif
-constexpr int64_t RUN_BLOCKS = 8;     // a panel's run, unpacked, stays in the nearest cache
+constexpr int64_t ONCE_ROWS = 14;
+constexpr int64_t LONG_RUN_BLOCKS = 128;
+constexpr int64_t RUN_BLOCKS = 4;     // a panel's run, unpacked, stays in the nearest cache
 constexpr int64_t BLOCK_ROWS = 448;   // the left operand's run stays in the second
 constexpr int64_t CHUNK_PANELS = 8;
 constexpr int64_t TILES_TOGETHER = 1 << 20;
-constexpr int64_t UNPACKING_TILES = 3;  // so many uses pay for unpacking a panel's run
+constexpr bool EMITS = false;
+constexpr int64_t UNPACKING_TILES = 4;  // so many uses pay for unpacking a panel's run
 
 typedef float Left;  // packed rows: [k][rows of the tile], float32 that are bfloat16
 typedef FlushState ChainState;
@@ -36,31 +39,33 @@ struct Step {
   const float* unpacked;    // or null
   int64_t b_panel;          // words from panel to panel
   int n_panels;             // 1 or 2
+  Emission* emission;
+  float* result;
+  const char* ahead;
+  int64_t ahead_bytes;
   float* acc;
   int64_t acc_panel;        // floats from panel to panel
   bool fresh;               // start from +0, without reading `acc`
   bool tiny;                // partial sums may have to be flushed, and no state does it
 };
 
-// A vector of even steps' numbers and one of odd ones, of pair `pair` of a block and vector `v` of the panels.
+// Vector `v` of a panel's row `step` of a block.
 struct Packed {
   const uint32_t* at;
   int64_t panel;
   static constexpr int64_t BLOCK = BLOCK_WORDS;
-  SB_INLINE void pair(const Packed& b, int pair, int v, f32v& even, f32v& odd) {
+  SB_INLINE f32v row(const Packed& b, int pair, bool odd, int v) {
     const int column = v * WIDTH % PANEL;
     i32v words = load_words(b.at + v * WIDTH / PANEL * b.panel + column / HALF * HALF_WORDS + pair * HALF + column % HALF);
-    even = from_bits(words << 16);
-    odd = from_bits(words & (int32_t)0xffff0000);
+    return from_bits(odd ? words & (int32_t)0xffff0000 : words << 16);
   }
 };
-// [blocks][16 pairs][even, odd][32 columns], one panel.
+// [32 steps][32 columns] as float32, one panel.
 struct Unpacked {
   const float* at;
   static constexpr int64_t BLOCK = BLOCK_K * PANEL;
-  SB_INLINE void pair(const Unpacked& b, int pair, int v, f32v& even, f32v& odd) {
-    even = load(b.at + pair * 2 * PANEL + v * WIDTH);
-    odd = load(b.at + (pair * 2 + 1) * PANEL + v * WIDTH);
+  SB_INLINE f32v row(const Unpacked& b, int pair, bool odd, int v) {
+    return load(b.at + (2 * pair + odd) * PANEL + v * WIDTH);
   }
 };
 
@@ -90,6 +95,22 @@ struct ByHand {
 };
 
 template <int MR, int NV, class B, class Flush>
+SB_INLINE void step(const float* a, const B& b, int pair, bool odd, f32v (&sums)[MR][NV]) {
+  f32v row[NV];
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; v++) row[v] = B::row(b, pair, odd, v);
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; i++) {
+    f32v x = splat(a[i]);
+#if SB_WIDTH == 16
+    if (NV > 1) asm("" : "+v"(x));  // one broadcast for all vectors
+#endif
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; v++) sums[i][v] = Flush::fma(x, row[v], sums[i][v]);
+  }
+}
+
+template <int MR, int NV, class B, class Flush>
 __attribute__((noinline)) void chains(const Step& s, B b, float* acc, bool fresh) {
   const float* a = s.a;
   const int64_t acc_panel = s.acc_panel;
@@ -97,20 +118,8 @@ __attribute__((noinline)) void chains(const Step& s, B b, float* acc, bool fresh
     f32v even[MR][NV] = {}, odd[MR][NV] = {};
 #pragma GCC unroll 1
     for (int pair = 0; pair < BLOCK_K / 2; pair++) {
-      f32v b_even[NV], b_odd[NV];
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; v++) B::pair(b, pair, v, b_even[v], b_odd[v]);
-#pragma GCC unroll 8
-      for (int i = 0; i < MR; i++) {
-        f32v a_even = splat(a[i]), a_odd = splat(a[MR + i]);
-#if SB_WIDTH == 16
-        if (NV > 1) asm("" : "+v"(a_even), "+v"(a_odd));  // one broadcast for all vectors
-#endif
-#pragma GCC unroll 8
-        for (int v = 0; v < NV; v++) even[i][v] = Flush::fma(a_even, b_even[v], even[i][v]);
-#pragma GCC unroll 8
-        for (int v = 0; v < NV; v++) odd[i][v] = Flush::fma(a_odd, b_odd[v], odd[i][v]);
-      }
+      step<MR, NV, B, Flush>(a, b, pair, false, even);
+      step<MR, NV, B, Flush>(a + MR, b, pair, true, odd);
       a += 2 * MR;
     }
 #pragma GCC unroll 8
@@ -195,10 +204,8 @@ static inline const float* unpacked(const uint32_t* b, int64_t n_blocks, int64_t
   for (int64_t block = 0; block < n_blocks; block++, b += BLOCK_WORDS)
     for (int pair = 0; pair < BLOCK_K / 2; pair++, out += 2 * PANEL)
       for (int v = 0; v < PANEL / WIDTH; v++) {
-        f32v even, odd;
-        Packed::pair(Packed{b, 0}, pair, v, even, odd);
-        store(out + v * WIDTH, even);
-        store(out + PANEL + v * WIDTH, odd);
+        store(out + v * WIDTH, Packed::row(Packed{b, 0}, pair, false, v));
+        store(out + PANEL + v * WIDTH, Packed::row(Packed{b, 0}, pair, true, v));
       }
   return room;
 }

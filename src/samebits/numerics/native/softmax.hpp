@@ -10,7 +10,7 @@ SB_INLINE float maximum_of(const float* x, int64_t n) {
   return fold_lanes(n, EMPTY_MAXIMUM, [=](f32v lanes, Elements e) { return maximum(lanes, e.load(x)); }, Maximum());
 }
 
-// The sum of exp(x - m); each exponential goes to `keep(elements, exponentials)`. The row that comes `next` is asked for.
+// The sum of exp(x - m); each exponential goes to `keep(elements, exponentials)`. The row that comes next is asked for.
 template <class Keep>
 SB_INLINE float sum_of_exponentials(const float* x, int64_t n, float m, const float* next, Keep keep) {
   const f32v maximum = splat(m);

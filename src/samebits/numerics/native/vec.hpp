@@ -98,6 +98,19 @@ SB_INLINE f32v load(const float* from) {
 }
 SB_INLINE void store(float* to, f32v x) { memcpy(to, &x, sizeof x); }
 
+// At an address that is a multiple of the vector's size: without first reading the lines that it fills.
+SB_INLINE void store_past_caches(float* to, f32v x) {
+#if SB_WIDTH == 16
+  _mm512_stream_ps(to, (__m512)x);
+#elif SB_WIDTH == 8
+  _mm256_stream_ps(to, (__m256)x);
+#elif defined(__x86_64__)
+  _mm_stream_ps(to, (__m128)x);
+#else
+  store(to, x);
+#endif
+}
+
 // `n` elements, 0 <= n <= WIDTH; the other lanes are +0. Memory past them is not touched.
 SB_INLINE f32v load_first(const float* from, int n) {
 #if SB_WIDTH == 16

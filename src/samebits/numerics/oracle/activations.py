@@ -32,7 +32,7 @@ from samebits.numerics.oracle.functions import (
     scaled,
 )
 
-TANH_HIGHEST, ERF_HIGHEST, GELU_HIGHEST = bits("0x1.3p+3"), bits("0x1p+2"), bits("0x1.dp+3")
+TANH_HIGHEST, ERF_HIGHEST, GELU_HIGHEST = bits("0x1.3p+3"), bits("0x1p+2"), bits("0x1.ep+3")
 LOWEST, HIGHEST = bits("-0x1.b8p+6"), bits("0x1p+5")
 GELU_TANH_LOWEST, GELU_TANH_HIGHEST = bits("-0x1.5cccccp+3"), bits("0x1.8p+2")
 SCALE = bits("0x1p-34")
@@ -47,6 +47,7 @@ EXP2 = (
     *("0x1p+0", "0x1.62e430p-1", "0x1.ebfbdcp-3", "0x1.c6af7ap-5", "0x1.3b2dfap-7", "0x1.5f0992p-10"),
     "0x1.415f6cp-13",
 )
+LN2_SHORT, LN2_REST = bits("0x1.62e400p-1"), bits("0x1.7f7d1cp-20")
 GELU_P = ("0x1p-1", "0x1.c0d170p-2", "0x1.774598p-3", "0x1.4ce04ap-5", "0x1.0dc700p-8")
 GELU_Q = ("0x1p+0", "0x1.acaae8p+0", "0x1.33d812p+0", "0x1.e0bf0ap-2", "0x1.a1398ap-4", "0x1.521ca2p-7")
 ONE_OVER_SQRT_2PI = bits("0x1.988454p-2")
@@ -109,12 +110,12 @@ def _gelu_tanh_decay(m: int) -> tuple[int, int]:
     low = fma(square, GELU_L, sub(GELU_K, slope))
     low = fma(fma(m, m, square ^ SIGN), GELU_L, low)
     low = add(fma(square, GELU_L_LOW, low), GELU_K_LOW)
-    # n - 34 from the shift, as in the clause: the rounding is to an integer all the same.
-    shift = sub(SHIFT, number(34))
+    # Not SHIFT itself: a half is rounded to an even n + 93 (N-08).
+    shift = add(SHIFT, number(93))
     shifted = fma(m ^ SIGN, slope, shift)
     n = sub(shifted, shift)
     r = fma(m ^ SIGN, low, fma(m ^ SIGN, slope, n ^ SIGN))
-    return polynomial(r, EXP2), power_of_two(integer(shifted))
+    return polynomial(r, EXP2), power_of_two(integer(shifted) - 127)
 
 
 def gelu_tanh(x: int) -> int:
@@ -128,22 +129,18 @@ def gelu_tanh(x: int) -> int:
 
 def _gelu_decay(a: int) -> tuple[int, int]:
     """Return p and the integer n of e^(-a^2 / 2) = p * 2^n."""
-    square = mul(a, a)
-    low = fma(a, a, square ^ SIGN)
-    half = bits("0x1p-1")
-    shifted = fma(mul(square, half) ^ SIGN, LOG2_E, SHIFT)
+    shifted = fma(mul(a, a), mul(LOG2_E, bits("-0x1p-1")), SHIFT)
     n = sub(shifted, SHIFT)
-    # All of it doubled: the half of a small square would round.
-    double = fma(n, mul(number(-2), LN2_HIGH), square ^ SIGN)
-    double = fma(n, mul(number(-2), LN2_LOW), sub(double, low))
-    return _polynomial_of_half(double), integer(shifted)
+    # -2 r: the half of a small square would round.
+    double = fma(n, mul(number(2), LN2_REST), fma(a, a, mul(n, mul(number(2), LN2_SHORT))))
+    return _polynomial_of_minus_half(double), integer(shifted)
 
 
-def _polynomial_of_half(double: int) -> int:
-    total = bits(EXP[-1])
-    total = mul(total, power_of_two(1 - len(EXP)))
-    for i in range(len(EXP) - 2, -1, -1):
-        total = fma(total, double, mul(bits(EXP[i]), power_of_two(-i)))
+def _polynomial_of_minus_half(double: int) -> int:
+    halves = [mul(bits(c), power_of_two(-i)) ^ (SIGN if i % 2 else 0) for i, c in enumerate(EXP)]
+    total = halves[-1]
+    for half in halves[-2::-1]:
+        total = fma(total, double, half)
     return total
 
 

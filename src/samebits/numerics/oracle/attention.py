@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from samebits.numerics.oracle.binary32 import MINUS_INFINITY, MINUS_ZERO, ONE, ZERO, add, div, fma, maximum, mul, sub
 from samebits.numerics.oracle.functions import exp
@@ -27,7 +28,7 @@ class Attention:
     # Whether the weight of key j for the query at position i in head h is kept: kept(h, i, j), and the factor then.
     kept: Callable[[int, int, int], bool] | None = None
     keep_scale: int = ONE
-    _weights: dict[tuple[int, int], tuple[dict[int, int], int, int]] = field(default_factory=dict)
+    _weights: dict[tuple[int, int], tuple[dict[int, int], int, int]] = field(default_factory=dict, init=False)
 
     def seen(self, row: int) -> list[int]:
         """Return the keys that a query sees, ascending."""
@@ -81,36 +82,36 @@ class Attention:
 
     def statistics(self) -> list[list[list[int]]]:
         """Return maxima and sums, [2][n_heads][n_queries]."""
-        return [[[self.weights(h, row)[part] for row in range(len(self.q))] for h in self.heads()] for part in (1, 2)]
+        rows = range(len(self.q))
+        maxima = [[self.weights(h, row)[1] for row in rows] for h in self.heads()]
+        return [maxima, [[self.weights(h, row)[2] for row in rows] for h in self.heads()]]
 
 
 def backward(attention: Attention, dout: Array) -> tuple[list[list[list[int]]], ...]:
     """Return dq, dk and dv, as q, k and v are laid out."""
     a, d, out = attention, len(attention.q[0][0]), attention.forward()
     rows, width = range(len(a.q)), range(d)
+    weights = [[a.kept_weights(h, i) for h in a.heads()] for i in rows]
     gradients = [[[a.normalized(x, a.weights(h, i)[2]) for x in dout[i][h]] for h in a.heads()] for i in rows]
     ds = [[_score_gradients(a, h, i, gradients[i][h], dout[i][h], out[i][h]) for h in a.heads()] for i in rows]
 
     def dq(h: int, i: int, c: int) -> int:
         return mul(chain((x, a.k[j][a.shared(h)][c]) for j, x in ds[i][h].items()), a.scale)
 
-    def over_group(shared: int, of_head: Callable[[int], int]) -> int:
-        first, *others = [of_head(h) for h in a.heads() if a.shared(h) == shared]
-        for other in others:
-            first = add(first, other)
-        return first
-
     def dk(h: int, j: int, c: int) -> int:
         return chain((ds[i][h][j], a.q[i][h][c]) for i in rows if j in ds[i][h])
 
     def dv(h: int, j: int, c: int) -> int:
-        return chain((a.kept_weights(h, i)[j], gradients[i][h][c]) for i in rows if j in ds[i][h])
+        return chain((weights[i][h][j], gradients[i][h][c]) for i in rows if j in ds[i][h])
+
+    def over_group(of_head: Callable[[int, int, int], int], g: int, j: int, c: int) -> int:
+        return reduce(add, [of_head(h, j, c) for h in a.heads() if a.shared(h) == g])
 
     keys, groups = range(len(a.k)), range(len(a.k[0]))
     return (
         [[[dq(h, i, c) for c in width] for h in a.heads()] for i in rows],
-        [[[mul(over_group(g, lambda h: dk(h, j, c)), a.scale) for c in width] for g in groups] for j in keys],
-        [[[over_group(g, lambda h: dv(h, j, c)) for c in width] for g in groups] for j in keys],
+        [[[mul(over_group(dk, g, j, c), a.scale) for c in width] for g in groups] for j in keys],
+        [[[over_group(dv, g, j, c) for c in width] for g in groups] for j in keys],
     )
 
 

@@ -10,7 +10,7 @@ HALF_PI = tuple(map(bits, ("0x1.921fb6p+0", "-0x1.777a5cp-25", "-0x1.ee59dap-50"
 SIN = ("-0x1.555546p-3", "0x1.110736p-7", "-0x1.994222p-13")
 COS = ("0x1p+0", "-0x1p-1", "0x1.55554ap-5", "-0x1.6c0c2ep-10", "0x1.99ea04p-16")
 FEW_QUADRANTS = bits("0x1p+20")
-# floor(2 / pi * 2^256) and floor(pi / 2 * 2^63)
+# The floors of 2 / pi and of pi / 2, times 2^256 and 2^63.
 TWO_OVER_PI_256 = 0xA2F9836E4E441529FC2757D1F534DDC0DB6295993C439041FE5163ABDEBBC561
 HALF_PI_63 = 0xC90FDAA22168C234
 
