@@ -1,8 +1,8 @@
 """Trainings killed for good, at chosen and at random moments, then resumed: the golden digest must not know.
 
-A server process imports torch once and forks a child for each training, so that a kill costs a second, not ten. A child
-dies by SIGKILL just before a chosen operation on a file of its run (Python's audit events see every one), by the
-system in the middle of a write, or at a random time.
+A server process for each numerics profile imports its engine once and forks a child for each training, so that a kill
+costs a second, not ten. A child dies by SIGKILL just before a chosen operation on a file of its run (Python's audit
+events see every one), by the system in the middle of a write, or at a random time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from samebits.numerics import library
 
 if sys.platform == "win32":
     pytest.skip("forks and signals", allow_module_level=True)
@@ -41,8 +43,8 @@ def _operation(event: str, arguments: tuple[Any, ...], out: str) -> str | None:
 
 def _train(job: dict[str, Any]) -> None:
     """Train in this forked child, dying as the job says; report what came of it."""
+    from samebits.cli.train import trainer
     from samebits.errors import SamebitsError
-    from samebits.pytorch import stock
     from samebits.recipe.reader import settings_from
     from samebits.record.progress import Silence
 
@@ -68,11 +70,13 @@ def _train(job: dict[str, Any]) -> None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (job["n_bytes"], resource.RLIM_INFINITY))
 
     notes: list[str] = []
+    os.environ |= job.get("variables", {})
     sys.addaudithook(watch)
     report: dict[str, Any] = {}
     try:
-        settings = settings_from({**RECIPE, **job.get("settings", {})}, where="job")
-        outcome = stock.train(settings, Path(job["out"]), resume=job["resume"], progress=Listener())
+        settings = settings_from({**RECIPE, **job["settings"]}, where="job")
+        train = trainer(settings.numerics)
+        outcome = train(settings, Path(job["out"]), resume=job["resume"], progress=Listener())
         report = {"golden_digest": outcome.golden_digest}
     except SamebitsError as error:
         report = {"error": str(error), "kind": type(error).__name__}
@@ -80,17 +84,28 @@ def _train(job: dict[str, Any]) -> None:
     print(json.dumps({**report, "notes": notes, "operations": operations}), flush=True)
 
 
-def _serve() -> None:
+def _import_engine(numerics: str, libraries: str) -> None:
+    """Import for all children what is slow or late; with one thread, so that there is none that a fork would lose."""
+    from samebits.numerics import library
+    from samebits.recipe.reader import settings_from
+
+    library.LIBRARIES = Path(libraries)
+    if numerics != "stock":
+        import samebits.training.portable  # noqa: F401
+
+        return
     from samebits.models.seeded import embedded_folder
     from samebits.pytorch.facts import torch_facts
     from samebits.pytorch.quiet import quiet_libraries
     from samebits.pytorch.stock import begin
-    from samebits.recipe.reader import settings_from
 
-    # Once for every child, with one thread, so that there is no thread that a fork would lose: what is imported late.
     torch_facts()
     with quiet_libraries():
-        begin(embedded_folder(), settings_from(RECIPE, where="server"), n_steps=1)
+        begin(embedded_folder(), settings_from({**RECIPE, "numerics": numerics}, where="server"), n_steps=1)
+
+
+def _serve(numerics: str, libraries: str) -> None:
+    _import_engine(numerics, libraries)
     for line in sys.stdin:
         job = json.loads(line)
         child = os.fork()
@@ -110,16 +125,24 @@ def _serve() -> None:
 class Server:
     """Runs one training after another in forked children."""
 
-    def __init__(self) -> None:
+    def __init__(self, numerics: str, libraries: Path) -> None:
+        self.numerics = numerics
         environment = {**os.environ, "PYTHONHASHSEED": "42", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, __file__, numerics, str(libraries)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
 
-    def train(self, out: Path, *, resume: bool = False, **job: Any) -> dict[str, Any]:
+    def train(
+        self, out: Path, *, resume: bool = False, settings: dict[str, Any] | None = None, **job: Any
+    ) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps({"out": str(out), "resume": resume, **job}) + "\n")
+        job |= {"out": str(out), "resume": resume, "settings": {"numerics": self.numerics, **(settings or {})}}
+        self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
@@ -128,9 +151,9 @@ class Server:
         self._process.communicate()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    running = Server()
+@pytest.fixture(scope="module", params=["stock", "portable-f32"])
+def server(request: pytest.FixtureRequest, native_libraries: Path) -> Iterator[Server]:
+    running = Server(request.param, native_libraries)
     yield running
     running.close()
 
@@ -252,15 +275,31 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_loses_nothing(
 
 
 def test_kills_at_random_times_lose_nothing(server: Server, whole: dict[str, Any], tmp_path: Path) -> None:
+    """A portable run goes on each time with other threads, on another instruction set, and in other passes."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     generator = random.Random(seed)
     for _ in range(8):
-        answer = server.train(tmp_path / "run", resume=True, die_after_s=generator.uniform(0.2, whole["total_s"]))
+        die_after_s = generator.uniform(0.2 * whole["total_s"], whole["total_s"])
+        answer = server.train(tmp_path / "run", resume=True, die_after_s=die_after_s, **_another(server, generator))
         if "killed" not in answer:
             break
     assert _resumed(server, tmp_path / "run")["golden_digest"] == whole["golden_digest"]
 
 
+def _another(server: Server, generator: random.Random) -> dict[str, Any]:
+    """Return an execution drawn at random; stock has but one."""
+    if server.numerics == "stock":
+        return {}
+    n_samples = generator.choice([1, 2, 4, 8])
+    settings = {
+        "threads": generator.randint(1, 3),
+        "memory_budget_mib": generator.choice([1, 2048]),
+        "per_device_train_batch_size": n_samples,
+        "gradient_accumulation_steps": 8 // n_samples,
+    }
+    return {"settings": settings, "variables": {"SAMEBITS_ISA": generator.choice(library.runnable_isas())}}
+
+
 if __name__ == "__main__":
-    _serve()
+    _serve(*sys.argv[1:])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from samebits.data.dataset import TokenSample
+from samebits.errors import NonFiniteError
 from samebits.models.decoder import Decoder
 from samebits.models.noise import Noise
 from samebits.models.pack import pack_samples, plan_packs
 from samebits.numerics.host_scalars import nearest_f64
-from samebits.record.finite import check_loss
 
 UNITS_PER_ONE = 2**149
 """A float32 is a whole number of units of 2^-149, its least positive value."""
@@ -42,5 +43,11 @@ def evaluate(model: Decoder, samples: Sequence[TokenSample], n_rows: int) -> flo
     losses = list[float]()
     for chosen in plan_packs(samples, n_rows):
         losses += model.sample_losses(pack_samples(chosen), Noise(seed=0))
-    check_loss(sum(losses), 0)
+    if not math.isfinite(total := sum(losses)):
+        raise NonFiniteError(
+            "the loss must be finite",
+            got=str(total),
+            where="evaluation",
+            remedy="lower learning_rate, and train again in another folder",
+        )
     return mean_loss(in_units(losses), n_targets(samples))

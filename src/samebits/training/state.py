@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,19 +84,34 @@ def restore(state: TrainingState, checkpoint: Checkpoint, where: str) -> None:
     """Bring a new training to the state of a verified checkpoint.
 
     Raises:
-        CheckpointError: its tensors are not this adapter's, or not those that its trace tells.
+        CheckpointError: its tensors are not this adapter's or not those that its trace tells, or its state is not ours.
     """
     into = {f"parameter.{name}": view for name, view in state.adapted.parameters.items()} | state.optimizer_tensors()
-    found = {name: (array.dtype, array.shape) for name, array in checkpoint.tensors.items() if name != TRACE}
+    found = {name: (array.dtype, array.shape) for name, array in checkpoint.tensors.items()}
     expected = {name: (np.dtype(np.float32), view.shape) for name, view in into.items()}
-    if TRACE not in checkpoint.tensors or found != expected:
+    expected[TRACE] = (np.dtype(np.uint8), found.get(TRACE, (None, (0,)))[1])
+    if found != expected:
         odd = min(name for name in expected.keys() | found.keys() if found.get(name) != expected.get(name))
         raise CheckpointError("a checkpoint must hold the tensors of this adapter", got=f"{odd} astray", where=where)
+    state.loss_units, state.resumed_from = _told(checkpoint, where)
     for name, view in into.items():
         view[...] = checkpoint.tensors[name]
     state.step = checkpoint.step
-    state.loss_units = int(checkpoint.state["loss_units"], 16)
     state.trace = read_trace(checkpoint.tensors[TRACE].tobytes(), where)
-    state.resumed_from = [*checkpoint.state["resumed_from"], checkpoint.step]
-    if state.trace[-1]["parameters_sha256"] != tensors_sha256(state.adapted.parameters):
-        raise CheckpointError("a checkpoint's parameters must be those of its trace", got="others", where=where)
+    last = state.trace[-1]
+    for kind, tensors in (("parameters", state.adapted.parameters), ("optimizer", state.optimizer_tensors())):
+        if last[f"{kind}_sha256"] != tensors_sha256(tensors):
+            raise CheckpointError(f"a checkpoint's {kind} must be those of its trace", got="others", where=where)
+    if last["step"] != state.step:
+        got = f"step {last['step']}"
+        raise CheckpointError(f"a checkpoint's trace must end at step {state.step}", got=got, where=where)
+
+
+def _told(checkpoint: Checkpoint, where: str) -> tuple[int, list[int]]:
+    """Return the exact sum of losses, and where killed runs went on, this one included."""
+    units, beginnings = checkpoint.state.get("loss_units"), checkpoint.state.get("resumed_from")
+    if not isinstance(units, str) or not re.fullmatch("[0-9a-f]+", units):
+        raise CheckpointError("`loss_units` of a checkpoint must be hexadecimal", got=repr(units)[:40], where=where)
+    if not isinstance(beginnings, list) or not all(type(step) is int for step in beginnings):
+        raise CheckpointError("`resumed_from` of a checkpoint must be steps", got=repr(beginnings)[:40], where=where)
+    return int(units, 16), [*beginnings, checkpoint.step]

@@ -1,0 +1,263 @@
+"""The embedded recipe on portable arithmetic: one golden digest however it is cut up, in a folder that PEFT reads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from samebits.canonical.safetensors_file import TensorFile
+from samebits.data.dataset import TokenSample
+from samebits.models.families import adapt
+from samebits.models.inputs import find_inputs
+from samebits.models.seeded import embedded_folder, write_base
+from samebits.numerics import library
+from samebits.recipe.reader import settings_from
+from samebits.recipe.settings import Settings
+from samebits.record.layout import RunFolder
+from samebits.record.manifest import read_summary
+from samebits.record.outcome import TrainingOutcome
+from samebits.record.progress import Silence
+from samebits.training.memory import plan_pass
+from samebits.training.portable import train
+
+pytestmark = pytest.mark.usefixtures("native_libraries")
+
+# Seven steps: one of them is past the end of the first epoch. Every dropout of GPT-2 and the adapter's own are on.
+RECIPE = {
+    "numerics": "portable-f32", "max_steps": 7, "save_steps": 3, "threads": 1, "generation_max_new_tokens": 3,
+    "lora_r": 4, "lora_target_modules": ["all-linear"], "learning_rate": 5e-3, "per_device_train_batch_size": 4,
+}  # fmt: skip
+
+
+def _settings(**values: Any) -> Settings:
+    return settings_from({**RECIPE, **values}, where="test")
+
+
+def _train(out: Path, *, resume: bool = False, **values: Any) -> TrainingOutcome:
+    return train(_settings(**values), out, resume=resume, progress=Silence())
+
+
+def _golden(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "golden").iterdir()}
+
+
+def _execution(run: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((run / "observed" / "execution.json").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, native_libraries: Path) -> TrainingOutcome:
+    """One thread, one pass of four samples a step, activations kept, the best instruction set."""
+    return _train(tmp_path_factory.mktemp("whole") / "run")
+
+
+CUTS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "two threads": {"threads": 2},
+    "three threads": {"threads": 3},
+    "two passes of two samples": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
+    "four passes of one sample": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4},
+    "evaluation one by one": {"per_device_eval_batch_size": 1},
+    "a small memory": {"memory_budget_mib": 1},
+    "a checkpoint at every step": {"save_steps": 1, "save_total_limit": 1, "logging_steps": 5},
+    "all of it": {"threads": 3, "memory_budget_mib": 1, "per_device_train_batch_size": 1,
+                  "gradient_accumulation_steps": 4, "save_steps": 2, "environment": "elsewhere"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_how_the_work_is_cut_up_reaches_no_bit(whole: TrainingOutcome, tmp_path: Path, name: str) -> None:
+    outcome = _train(tmp_path / "run", **CUTS[name])
+    assert _golden(tmp_path / "run") == _golden(whole.run.path)
+    assert outcome.golden_digest == whole.golden_digest
+    # The change was made, and is on record.
+    execution = _execution(tmp_path / "run")
+    assert {key: execution[key] for key in CUTS[name]} == CUTS[name]
+    assert execution["n_threads"] == CUTS[name].get("threads", 1)
+
+
+def test_the_small_memory_above_packs_and_computes_again() -> None:
+    """Otherwise a budget would have changed nothing."""
+    settings = _settings()
+    inputs = find_inputs(settings)
+    model, samples = adapt(inputs.base, settings).model, inputs.data.train.samples[:4]
+    n_rows = sum(len(sample.input_ids) for sample in samples)
+    small, large = (plan_pass(model, samples, budget_mib) for budget_mib in (1, 2048))
+    assert (small.keeps_activations, large.keeps_activations) == (False, True)
+    assert small.n_rows < n_rows < large.n_rows
+
+
+@pytest.mark.parametrize("isa", ["baseline", "neon", "avx2", "avx512", "amx"])
+def test_every_instruction_set_has_the_same_bits(
+    whole: TrainingOutcome, tmp_path: Path, samebits: Callable[..., Any], isa: str
+) -> None:
+    if isa not in library.runnable_isas():
+        pytest.skip(f"this processor has no {isa}")
+    child = samebits("train", "--out", tmp_path / "run", *_as_arguments(threads=2), SAMEBITS_ISA=isa)
+    assert child.returncode == 0, child.stderr
+    assert _golden(tmp_path / "run") == _golden(whole.run.path)
+    assert (_execution(tmp_path / "run")["isa"], _execution(tmp_path / "run")["n_threads"]) == (isa, 2)
+
+
+SURROUNDINGS: dict[str, dict[str, str]] = {
+    "hash seed": {"PYTHONHASHSEED": "7"},
+    "random hash seed": {"PYTHONHASHSEED": "random"},
+    "locale and time zone": {"LC_ALL": "tr_TR.UTF-8", "LANG": "de_DE.UTF-8", "TZ": "Pacific/Chatham"},
+    # Every allocation is full of this byte before it is written: what was read without being written shows.
+    "memory full of junk": {"MALLOC_PERTURB_": "165"},
+    "library knobs": {"OPENBLAS_CORETYPE": "Prescott", "OMP_NUM_THREADS": "2", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_the_surroundings_reach_no_bit(
+    whole: TrainingOutcome, tmp_path: Path, samebits: Callable[..., Any], name: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    child = samebits("train", "--out", "run", *_as_arguments(), cwd=tmp_path / "elsewhere", **SURROUNDINGS[name])
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.splitlines()[-1] == whole.golden_digest
+    assert _golden(tmp_path / "elsewhere" / "run") == _golden(whole.run.path)
+
+
+def _as_arguments(**values: Any) -> list[str]:
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in {**RECIPE, **values}.items()}
+    return [word for key, text in texts.items() for word in ("--set", f"{key}={text}")]
+
+
+class StoppedError(Exception):
+    """A run ended from outside."""
+
+
+class StopAfter(Silence):
+    def __init__(self, step: int) -> None:
+        self.step, self.notes = step, list[str]()
+
+    def on_note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def on_step(self, step: int, loss: float, learning_rate: float, grad_norm: float) -> None:
+        if step == self.step:
+            raise StoppedError
+
+
+@pytest.mark.parametrize(("stop", "after"), [(4, 3), (6, 3), (7, 6)])
+def test_a_stopped_run_goes_on_elsewhere_to_the_same_bits(
+    whole: TrainingOutcome, tmp_path: Path, stop: int, after: int
+) -> None:
+    """The other half runs with other threads, on another instruction set, in other passes, and in little memory."""
+    out = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        train(_settings(threads=2), out, resume=False, progress=StopAfter(stop))
+    (tmp_path / "moved").mkdir()
+    moved = Path(shutil.move(out, tmp_path / "moved" / "run"))
+    listener = StopAfter(0)
+    other = _settings(threads=1, per_device_train_batch_size=1, gradient_accumulation_steps=4, memory_budget_mib=1)
+    with library.using(library.open_library(library.runnable_isas()[0])):
+        outcome = train(other, moved, resume=True, progress=listener)
+    assert f"training goes on after step {after}" in listener.notes
+    assert outcome.golden_digest == whole.golden_digest
+    assert _golden(moved) == _golden(whole.run.path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"seed": 43}, {"data_seed": 7}, {"lora_dropout": 0.2}, {"learning_rate": 4e-3}, {"lora_alpha": 16},
+        {"use_rslora": True}, {"weight_decay": 0.1}, {"warmup_steps": 1}, {"lr_scheduler_type": "cosine"},
+        {"max_grad_norm": 0.01}, {"adam_beta1": 0.8}, {"gradient_accumulation_steps": 2}, {"max_length": 140},
+        {"completion_only_loss": False},
+    ],
+    ids=lambda values: next(iter(values)),
+)  # fmt: skip
+def test_every_setting_of_the_recipe_reaches_the_adapter(
+    whole: TrainingOutcome, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    """Otherwise one digest for all cuts would say little."""
+    _train(tmp_path / "run", **values)
+    changed = {name for name, data in _golden(tmp_path / "run").items() if data != _golden(whole.run.path)[name]}
+    assert {"adapter_model.safetensors", "recipe.json", "trace.jsonl", "training_args.json"} <= changed
+
+
+@pytest.mark.parametrize("family", ["embedded", "llama", "qwen2", "qwen3", "mistral"])
+def test_peft_alone_gets_the_evaluation_loss_but_for_rounding(family: str, tmp_path: Path) -> None:
+    """Two arithmetics, each with its own order of sums: a share of 1e-6 is a hundred roundings of one float32 value."""
+    base = embedded_folder()
+    if family != "embedded":
+        base = tmp_path / "base"
+        write_base(f"{family}-tiny", 3, base)
+    values = {"model_name_or_path": str(base), "val_size": 6, "learning_rate": 0.01, "max_steps": 5}
+    outcome = _train(tmp_path / "run", **values)
+    evaluation = find_inputs(_settings(**values)).data.evaluation
+    assert evaluation is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        before = _loss(model.eval(), evaluation.samples)
+        after = _loss(PeftModel.from_pretrained(model, outcome.run.golden).eval(), evaluation.samples)
+    assert abs(after - outcome.results["eval_loss"]) < 1e-6 * after
+    assert after < before - 0.01
+
+
+def _loss(model: torch.nn.Module, samples: Sequence[TokenSample]) -> float:
+    """Return the mean over all target tokens, sample by sample."""
+    total, n_targets = 0.0, 0
+    for sample in samples:
+        ids = torch.tensor([sample.input_ids])
+        targets = [place for place, is_target in enumerate(sample.is_target) if is_target]
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0].double()
+        wanted = ids[0, targets]
+        predicted = logits[[place - 1 for place in targets]]
+        total += torch.nn.functional.cross_entropy(predicted, wanted, reduction="sum").item()
+        n_targets += len(targets)
+    return total / n_targets
+
+
+def test_the_run_folder_is_whole(whole: TrainingOutcome) -> None:
+    golden = whole.run.golden
+    assert read_summary(RunFolder(whole.run.path)).golden_digest == whole.golden_digest
+    recipe = json.loads((golden / "recipe.json").read_text())
+    assert (recipe["numerics"], recipe["settings"]["total_train_batch_size"]) == ("portable-f32", 4)
+    assert not {"per_device_train_batch_size", "threads", "memory_budget_mib"} & recipe["settings"].keys()
+    assert {file.dtype for file in TensorFile(golden / "adapter_model.safetensors").tensors.values()} == {"F32"}
+    assert len((golden / "trace.jsonl").read_text().splitlines()) == 7
+    assert len((golden / "generations.jsonl").read_text().splitlines()) == 3
+    config = json.loads((golden / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["inference_mode"]) == (None, True)
+    assert [path.name for path in sorted((whole.run.path / "checkpoints").iterdir())] == [
+        "step-00000003",
+        "step-00000006",
+    ]
+    metadata = json.loads((whole.run.path / "observed" / "training_metadata.json").read_text())
+    assert metadata["timings_s"].keys() == {"load_s", "train_s", "evaluate_s", "total_s"}
+
+
+def test_nothing_held_out_is_no_evaluation_loss(tmp_path: Path) -> None:
+    outcome = _train(tmp_path / "run", val_size=0, max_steps=1)
+    assert outcome.results["eval_loss"] is None
+    assert outcome.results["n_eval_target_tokens"] == 0
+
+
+def test_no_module_of_pytorch_is_loaded(tmp_path: Path, program: list[str]) -> None:
+    spy = """
+import atexit
+atexit.register(lambda: print({"torch", "transformers", "peft"} & sys.modules.keys(), file=sys.stderr))
+main()
+"""
+    command = [program[0], "-c", program[2].replace("main()\n", spy), program[3], "train", "--out", tmp_path / "run"]
+    child = subprocess.run([*command, *_as_arguments(max_steps=1)], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert child.stderr.splitlines()[-1] == "set()"
