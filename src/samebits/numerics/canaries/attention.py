@@ -87,8 +87,8 @@ def _oracles(q: Any, k: Any, v: Any) -> list[oracle.Attention]:
 
 def _forward_answer(q: Any, k: Any, v: Any) -> list[int]:
     parts = [part for one in _oracles(q, k, v) for part in (one.forward(), one.statistics())]
-    last = ([[head[:LAST_D] for head in row[:LAST_HEADS]] for row in operand] for operand in (q[-1:], k, v))
-    return _flat([*parts, oracle.Attention(*last, SCALE_BITS, first=N_KEYS - 1).forward()])
+    q, k, v = ([[head[:LAST_D] for head in row[:LAST_HEADS]] for row in operand] for operand in (q[-1:], k, v))
+    return _flat([*parts, oracle.Attention(q, k, v, SCALE_BITS, first=N_KEYS - 1).forward()])
 
 
 def _backward_answer(q: Any, k: Any, v: Any, dout: Any) -> list[int]:
