@@ -4,9 +4,9 @@ python tools/fit_functions.py [NAME ...]
 
 For each approximation one finds the c that minimise the largest |weight(x) * (sum c[i] basis[i](x) - target(x))| over
 the interval, in 60 digits, and rounds every c to its format: the terms that carry the result (1 + r, or f - f^2 / 2)
-are exact and not among them. A quotient P / Q is fitted as P - f (Q - 1) to f, its weight divided by the Q found before,
-until Q stands still. Printed: the coefficients as hex floats, lowest power first, and the base-2 logarithm of the
-weighted error that they reach after rounding.
+are exact and not among them. A quotient P / Q is fitted as P - f (Q - 1) to f, its weight divided by the Q found
+before, until Q stands still. Printed: the coefficients as hex floats, lowest power first, and the base-2 logarithm of
+the weighted error that they reach after rounding.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ FITS = {
         *(lambda f: mpmath.expm1(f * LN2) / f, lambda f: f / mpf(2) ** f, range(8), -mpf("0.5"), mpf("0.5")),
         precision=53,
     ),
-    # erfc(a / sqrt 2) e^(a^2 / 2) / 2 = P / Q: relative error.
+    # erfc(a / sqrt 2) e^(a^2 / 2) / 2 = P / Q: relative error. Past 14.5 what it is a factor of has vanished.
     "half_erfcx": Fit(_half_erfcx, lambda a: 1 / _half_erfcx(a), range(5), TINY, mpf("14.5"), n_below=5),
 }
 

@@ -50,13 +50,15 @@ def _gelu_y(x: F64) -> F64:
 
 
 def _gelu_slope(x: F64) -> F64:
-    below = 0.5 * _by_torch(torch.special.erfc)(x * -math.sqrt(0.5))
-    return below + x * np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
+    below: F64 = 0.5 * _by_torch(torch.special.erfc)(x * -math.sqrt(0.5))
+    density: F64 = np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
+    return below + x * density
 
 
 def _logistic_slope(y: F64, x: F64, slope_of_y: F64) -> F64:
-    s = 1 / (1 + np.exp(-y))
-    return s + x * s / (1 + np.exp(y)) * slope_of_y
+    s: F64 = 1 / (1 + np.exp(-y))
+    rest: F64 = 1 / (1 + np.exp(y))
+    return s + x * s * rest * slope_of_y
 
 
 def _exponents(x: F32) -> F32:

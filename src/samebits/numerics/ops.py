@@ -54,9 +54,9 @@ def _function(name: str, error_ulp: float, function: str | None = None) -> Op:
     return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, error_ulp, f"functions.{function or name}")
 
 
-def _backward(name: str, function: str | None = None) -> Op:
+def _backward(name: str, error_ulp: float | None, function: str | None = None) -> Op:
     arguments = (SIZE, POINTER, POINTER, POINTER, INT)
-    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, None, f"functions.{function or name}")
+    return Op(name, "N-08", f"sb_{name}_f32", arguments, _ROUNDED_DOMAIN, error_ulp, f"functions.{function or name}")
 
 
 def _reduction(name: str, n_operands: int, domain: str) -> Op:
@@ -108,31 +108,31 @@ OPS = (
     _reduction("sum", 1, _PRODUCT_DOMAIN),
     _reduction("amax", 1, "all float32 but NaN"),
     _reduction("dot", 2, _PRODUCT_DOMAIN),
-    _function("exp", 1.0),
-    _function("log", 1.0),
-    _function("sin", 2.0),
-    _function("cos", 2.0),
-    _function("tanh", 2.0),
-    _function("erf", 2.0),
-    _function("sigmoid", 2.0),
-    _function("silu", 3.0),
-    _function("gelu", 4.0),
-    _function("gelu_tanh", 4.0, "gelu"),
+    _function("exp", 0.9),
+    _function("log", 0.95),
+    _function("sin", 1.7),
+    _function("cos", 1.85),
+    _function("tanh", 2.7),
+    _function("erf", 1.9),
+    _function("sigmoid", 2.6),
+    _function("silu", 2.5),
+    _function("gelu", 6.5),
+    _function("gelu_tanh", 2.4, "gelu"),
     _function("relu", 0.0),
-    _backward("tanh_backward"),
-    _backward("sigmoid_backward"),
-    _backward("silu_backward"),
-    _backward("gelu_backward"),
-    _backward("gelu_tanh_backward", "gelu_backward"),
+    _backward("tanh_backward", 1.5),
+    _backward("sigmoid_backward", 1.5),
+    _backward("silu_backward", None),
+    _backward("gelu_backward", None),
+    _backward("gelu_tanh_backward", None, "gelu_backward"),
     Op(
         *("threshold_backward", "N-08", "sb_threshold_backward_f32", (SIZE, POINTER, POINTER, FLOAT, POINTER, INT)),
         *("all float32 but NaN", 0.0, "functions.threshold_backward"),
     ),
     Op(
-        *("pow", "N-15", "sb_pow_f32", (SIZE, POINTER, POINTER, POINTER, INT), _ROUNDED_DOMAIN, 0.51, "powers.pow"),
+        *("pow", "N-15", "sb_pow_f32", (SIZE, POINTER, POINTER, POINTER, INT), _ROUNDED_DOMAIN, 0.501, "powers.pow"),
     ),
     Op(
-        *("pow_scalar", "N-15", "sb_pow_scalar_f32", (SIZE, POINTER, FLOAT, POINTER, INT), _ROUNDED_DOMAIN, 0.51),
+        *("pow_scalar", "N-15", "sb_pow_scalar_f32", (SIZE, POINTER, FLOAT, POINTER, INT), _ROUNDED_DOMAIN, 0.501),
         "powers.pow",
     ),
     Op("rsqrt", "N-15", "sb_rsqrt_f32", (SIZE, POINTER, POINTER, INT), _ROUNDED_DOMAIN, 1.5, "powers.rsqrt"),

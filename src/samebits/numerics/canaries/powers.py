@@ -51,7 +51,7 @@ CANARIES = (
         _pow_scalar_operands,
         powers.pow,
         each(oracle.pow),
-        "09d39bdf7c987b21e6546b05ef5679d2df53ee59f5ceea45ceedae20ac9a811f",
+        "8cfeca5647073448193a3b78ac65585223913d39a1027ab41615f1c2d46b612a",
     ),
     Canary(
         "N-15",
@@ -59,7 +59,7 @@ CANARIES = (
         lambda: (not_negative(69),),
         powers.rsqrt,
         each(oracle.rsqrt),
-        "98bd76bb9bd8ca8532cb7dfb03886a86b062dc0fda0b3f5b6d00ca565dd8f615",
+        "a029651f64589031e40cb062b343adcbb5dd15b3f5254a52240325306c7c9ef9",
     ),
     Canary(
         "N-15",
@@ -67,7 +67,7 @@ CANARIES = (
         lambda: (with_infinities(71),),
         powers.reciprocal,
         each(oracle.reciprocal),
-        "33ade850cffbf0f60deb43a881d9aaeea49c43e29f37711d9c7cdce1c2d03370",
+        "a9088ea0951e36d6ccd067c0d0268a3fabb9e4e685a24b6087ae991f1c5a8bb1",
     ),
     Canary(
         "N-15",

@@ -136,7 +136,7 @@ SB_INLINE f32v gelu_tanh_slope(f32v x) {
 
 // --- gelu's erf form: x Phi(x), Phi(-a) = e^(-a^2 / 2) P(a) / Q(a) ---
 
-constexpr float GELU_HIGHEST = 14.5f;
+constexpr float GELU_HIGHEST = 15.0f;
 // tools/fit_functions.py half_erfcx
 constexpr float GELU_P[] = {0.5f, 0x1.c0d170p-2f, 0x1.774598p-3f, 0x1.4ce04ap-5f, 0x1.0dc700p-8f};
 constexpr float GELU_Q[] = {1.0f,           0x1.acaae8p+0f, 0x1.33d812p+0f,
@@ -146,7 +146,7 @@ constexpr float ONE_OVER_SQRT_2PI = 0x1.988454p-2f;
 constexpr float LN2_SHORT = 0x1.62e400p-1f, LN2_REST = 0x1.7f7d1cp-20f;
 constexpr Coefficients<7> EXP_OF_MINUS_HALF{EXP, -0.5f, 1.0f};
 
-// e^(-a^2 / 2) = fraction * 2^n, -152 <= n <= 0; 2^n is in the low bits of `shifted` while it is a normal number.
+// e^(-a^2 / 2) = fraction * 2^n, -163 <= n <= 0; 2^n is in the low bits of `shifted` while it is a normal number.
 struct GeluDecay {
   f32v fraction, shifted, n;
 };

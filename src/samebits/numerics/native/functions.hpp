@@ -83,7 +83,7 @@ SB_INLINE f32v exp(f32v x) {
 // log(1 + f) = f + f^2 (c[0] + c[1] f + ...) on sqrt(1/2) <= 1 + f < sqrt(2); tools/fit_functions.py log
 constexpr float LOG[] = {-0.5f,          0x1.555554p-2f,  -0x1.000226p-2f, 0x1.99a008p-3f, -0x1.547246p-3f,
                          0x1.22da1ep-3f, -0x1.0d853ep-3f, 0x1.055b6ep-3f,  -0x1.38b5a2p-4f};
-constexpr int32_t SQRT_HALF_BITS = 0x3f3504f3;
+constexpr int32_t SQRT_HALF_BITS = 0x3f3504f3;  // of 0x1.6a09e6p-1
 constexpr float LEAST_NORMAL = 0x1p-126f, INFINITE = __builtin_inff();
 
 // log(x * 2^added) of a normal positive x.

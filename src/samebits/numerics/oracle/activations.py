@@ -32,7 +32,7 @@ from samebits.numerics.oracle.functions import (
     scaled,
 )
 
-TANH_HIGHEST, ERF_HIGHEST, GELU_HIGHEST = bits("0x1.3p+3"), bits("0x1p+2"), bits("0x1.dp+3")
+TANH_HIGHEST, ERF_HIGHEST, GELU_HIGHEST = bits("0x1.3p+3"), bits("0x1p+2"), bits("0x1.ep+3")
 LOWEST, HIGHEST = bits("-0x1.b8p+6"), bits("0x1p+5")
 GELU_TANH_LOWEST, GELU_TANH_HIGHEST = bits("-0x1.5cccccp+3"), bits("0x1.8p+2")
 SCALE = bits("0x1p-34")
