@@ -44,9 +44,9 @@ class SampleTree:
         Raises:
             NumericsError: the place is taken or outside the batch, or the array does not fit.
         """
-        self._next = self._next if place is None else place
-        self.add_subtree(leaf, self._next, 1)
-        self._next += 1
+        place = self._next if place is None else place
+        self.add_subtree(leaf, place, 1)
+        self._next = place + 1
 
     def add_subtree(self, node: F32, first: int, n_leaves: int) -> None:
         """Take in the sum of `n_leaves` samples from place `first` on, as `subtrees` of another tree gives it.
