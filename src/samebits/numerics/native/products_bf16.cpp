@@ -13,6 +13,7 @@ namespace {
 
 constexpr double LEAST_SHARE = 1 << 16;
 constexpr int64_t LONG_C = 1 << 19;  // elements
+constexpr int64_t MANY_RUNS = 6;  // a longer left operand is worth fewer readings, though more sums wait
 constexpr int64_t STRETCH_WORDS = 8 << 20;  // of a transposed weight, packed at once
 
 struct Product {
@@ -41,7 +42,7 @@ struct Plan {
     n_runs = pieces(n_blocks, (p.m > engine::ONCE_ROWS ? engine::RUN_BLOCKS : engine::LONG_RUN_BLOCKS) * 3 / 2);
     block_rows = least_of(p.m, engine::BLOCK_ROWS);
     most_tiles = engine::n_tiles(block_rows);
-    chunk_panels = least_of(n_panels, engine::CHUNK_PANELS);
+    chunk_panels = least_of(n_panels, n_runs > MANY_RUNS ? 2 * engine::CHUNK_PANELS : engine::CHUNK_PANELS);
     left_bytes = lines(most_tiles * n_blocks * engine::LEFT_OF_BLOCK * sizeof(engine::Left));
     acc_bytes = lines(chunk_panels * acc_panel() * 4);
     unpacked_bytes = lines(engine::UNPACKED_FLOATS * 4);
@@ -153,7 +154,8 @@ struct Worker {
                                   : run + 1 < plan.n_runs ? p.panels + panel0 * b_panel + block1 * BLOCK_WORDS
                                                           : p.panels + panel1 * b_panel);
         }
-        multiply_panels(s, rows, run, panel, acc + (panel - panel0) * plan.acc_panel());
+        // Sums that need not wait for another run all pass through the same memory.
+        multiply_panels(s, rows, run, panel, plan.n_runs == 1 ? acc : acc + (panel - panel0) * plan.acc_panel());
       }
     }
   }
