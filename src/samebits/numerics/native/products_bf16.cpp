@@ -1,5 +1,6 @@
-// Clause N-05: per block of 32 steps of k two chains of fma, even and odd steps; their sum onto C; then, in N-01's state, one
-// add of the bias and, where asked for, one add to what C held. `engine` is AMX where this library has it, else a replay.
+// Clause N-05: per block of 32 steps of k two chains of fma, even and odd steps; their sum onto C; then, in N-01's state,
+// one add of the bias and, where asked for, one add to what C held. `engine` is AMX where this library has it, else a
+// replay.
 #include "blocks.hpp"
 #include "pool.hpp"
 #if SB_AMX
@@ -12,7 +13,7 @@ namespace sb {
 namespace {
 
 constexpr double LEAST_SHARE = 1 << 16;
-constexpr int64_t LONG_C = 1 << 19;  // elements
+constexpr int64_t LONG_C = 1 << 19;  // elements: as much as the second cache holds
 constexpr int64_t MANY_RUNS = 6;  // a longer left operand is worth fewer readings, though more sums wait
 constexpr int64_t STRETCH_WORDS = 8 << 20;  // of a transposed weight, packed at once
 
@@ -143,7 +144,7 @@ struct Worker {
       if (p.transposed) transpose_blocks(p.transposed, p.n, block0, block1, panel0, panel1 - panel0, turned, b_panel);
       else b = p.panels + panel0 * b_panel + block0 * BLOCK_WORDS;
       for (int64_t panel = panel0; panel < panel1; panel += together, b += together * b_panel) {
-        engine::Step s;
+        Step s;
         s.n_blocks = block1 - block0, s.fresh = run == 0;
         s.b = b, s.b_panel = b_panel, s.n_panels = shorter(panel1 - panel, together);
         s.acc_panel = plan.acc_panel();
@@ -166,7 +167,7 @@ struct Worker {
   }
 
   // One or two panels' run, on all rows of a block.
-  void multiply_panels(engine::Step& s, const Rows& rows, int64_t run, int64_t panel, float* acc) {
+  void multiply_panels(Step& s, const Rows& rows, int64_t run, int64_t panel, float* acc) {
     const int exponent = least_of(exponent_of(panel), exponent_of(panel + s.n_panels - 1));
     const bool last = run + 1 == plan.n_runs;
     const char* ahead = s.ahead;
@@ -298,13 +299,14 @@ int32_t multiply_transposed(const Product& whole, int64_t weight_k, int64_t weig
 }  // namespace
 }  // namespace sb
 
-// Operands are float32, rounded to bfloat16 as they are read (N-14), or bfloat16 already. Strides are in elements; of each
-// operand's two, one is 1. Products return 0, or 1 where there was no memory.
+// Operands are float32, rounded to bfloat16 as they are read (N-14), or bfloat16 already. Strides are in elements; of
+// each operand's two, one is 1. Products return 0, or 1 where there was no memory.
 SB_EXPORT int32_t sb_linear_bf16(int64_t m, int64_t n, int64_t k, const void* a, int32_t a_is_f32, int64_t a_row,
                                  int64_t a_k, const uint32_t* panels, float* c, int64_t c_row, int64_t c_n,
                                  const float* bias, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, nullptr, c, c_row, c_n, bias, accumulate != 0, m * n >= sb::LONG_C};
+  const sb::Operand left{a, a_is_f32 != 0, a_row, a_k};
+  const sb::Product p{m, n, k, left, panels, nullptr, c, c_row, c_n, bias, accumulate != 0, m * n >= sb::LONG_C};
   sb::Crew crew(n_threads);
   return sb::multiply(crew, p, n_threads, nullptr);
 }
@@ -314,7 +316,8 @@ SB_EXPORT int32_t sb_linear_backward_bf16(int64_t m, int64_t n, int64_t k, const
                                           int64_t a_row, int64_t a_k, const uint32_t* panels, float* c, int64_t c_row,
                                           int64_t c_n, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, nullptr, panels, c, c_row, c_n, nullptr, accumulate != 0, m * n >= sb::LONG_C};
+  const sb::Operand left{a, a_is_f32 != 0, a_row, a_k};
+  const sb::Product p{m, n, k, left, nullptr, panels, c, c_row, c_n, nullptr, accumulate != 0, m * n >= sb::LONG_C};
   return sb::multiply_transposed(p, n, k, n_threads);
 }
 
