@@ -72,8 +72,8 @@ struct Step {
 
 // --- which sums of products can need flushing (only where no state does it) ---
 //
-// A bfloat16 with biased exponent x is a multiple of 2^(x - 134). Products with one of y are multiples of 2^(x + y - 268),
-// and so is every partial sum, rounded or not. From x + y = 142 on that is 2^-126 or more: only zero lies below.
+// A bfloat16 with biased exponent x is a multiple of 2^(x - 134). With one of y it makes multiples of 2^(x + y - 268), and
+// so is every partial sum, rounded or not. From x + y = 142 on that is 2^-126 or more: only zero lies below.
 constexpr int NOTHING_TINY = 142;
 constexpr int NO_EXPONENT = 255;
 
@@ -188,8 +188,8 @@ static inline uint32_t least_exponent(const uint32_t* panels, int64_t k, int64_t
   return least;
 }
 
-// Blocks `block0` to `block1` of `n_panels` panels, from `panel0` on, of the transpose of an operand of k rows that lies
-// in panels itself. Neighbours are read together: they lie side by side.
+// Blocks `block0` to `block1` of `n_panels` panels, from `panel0` on, of the transpose of an operand of k rows that
+// lies in panels itself. Neighbours are read together: they lie side by side.
 static inline void transpose_blocks(const uint32_t* panels, int64_t k, int64_t block0, int64_t block1, int64_t panel0,
                                     int64_t n_panels, uint32_t* out, int64_t out_panel) {
   for (int64_t block = block0; block < block1; block++) {

@@ -1,5 +1,5 @@
-// Clause N-05: per block of 32 steps of k two chains of fma, even and odd steps; their sum onto C; then, in N-01's state,
-// one add of the bias and, where asked for, one add to what C held. `engine` is AMX where this library has it, else a
+// Clause N-05: per block of 32 steps of k two chains of fma, even and odd steps; their sum onto C; then, in N-01's
+// state, one add of the bias and, where asked for, one add to what C held. `engine` is AMX where this library has it, else a
 // replay.
 #include "blocks.hpp"
 #include "pool.hpp"

@@ -57,8 +57,8 @@ struct ByState {
   SB_INLINE f32v fma(f32v a, f32v b, f32v c) { return sb::fma(a, b, c); }
   SB_INLINE f32v add(f32v a, f32v b) { return a + b; }
 };
-// Flushing where no state does it. A sum below 2^-126 is exact. An fma that was rounded to 2^-126 with subnormals around
-// it is too small if 24 bits with any exponent would have stayed below: if it is less than 2^-126 - 2^-151, half a step
+// Flushing where no state does it. A sum below 2^-126 is exact. An fma that was rounded to 2^-126 with subnormals
+// around it is too small if 24 bits with any exponent would have stayed below: if it is less than 2^-126 - 2^-151, half a step
 // of those. Binary64 can tell: so near to 2^-126 it holds product and sum exactly.
 struct ByHand {
   SB_INLINE f32v zero_where_tiny(f32v x, i32v tiny) {

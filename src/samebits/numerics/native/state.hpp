@@ -58,7 +58,7 @@ class FloatState {
 };
 
 // Clause N-05's flushing, inside a FloatState. x86-64 can do it by its state: it decides after rounding what is too
-// small, as that clause does. Elsewhere nothing is set and kernels flush by hand; SB_FLUSH_BY_HAND tests that on x86-64.
+// small, as that clause does. Elsewhere nothing is set and kernels flush by hand; SB_FLUSH_BY_HAND tests that here.
 #if defined(__x86_64__) && !defined(SB_FLUSH_BY_HAND)
 constexpr bool STATE_FLUSHES = true;
 class FlushState {
