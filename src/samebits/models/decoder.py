@@ -56,7 +56,12 @@ class Block(ABC, Generic[K]):
     @property
     @abstractmethod
     def kept_floats_per_row(self) -> int:
-        """How many floats `forward` keeps for each row, roughly: for planning memory."""
+        """How many floats `forward` keeps for each row where every layer has an adapter: for planning memory."""
+
+    @property
+    def adapter_floats_per_row(self) -> int:
+        """How many of them are rows of width r."""
+        return sum(layer.adapter.a.shape[0] for layer in self.linears if layer.adapter is not None)
 
     @property
     def is_trained(self) -> bool:

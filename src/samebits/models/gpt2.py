@@ -140,7 +140,9 @@ class GPT2Block(Block[Kept]):
     @property
     def kept_floats_per_row(self) -> int:
         """Its own and its middle's input, the norms' outputs, q, k, v, the heads' output, the MLP's two inner rows."""
-        return 8 * self.attn_proj.weight.n + 2 * self.c_fc.weight.n
+        wide = 8 * self.attn_proj.weight.n + 2 * self.c_fc.weight.n
+        # Two numbers of each norm, and of each head.
+        return wide + 4 + 2 * self.n_heads + self.adapter_floats_per_row
 
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""

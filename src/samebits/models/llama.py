@@ -128,7 +128,12 @@ class LlamaBlock(Block[Kept]):
     @property
     def kept_floats_per_row(self) -> int:
         """Its own and its middle's input, the norms' outputs, q, k, v, the heads' output, three rows of the MLP."""
-        return 4 * self.o_proj.weight.n + sum(2 * layer.weight.n for layer in self.qkv) + 3 * self.up.weight.n
+        q, k, v = (layer.weight.n for layer in self.qkv)
+        wide = 4 * self.o_proj.weight.n + q + k + v + self.o_proj.weight.k + 3 * self.up.weight.n
+        # Where q and k have norms, what they were before.
+        before = 0 if self.q_norm is None else q + k
+        # A number of each norm, and of each head two, or up to four.
+        return wide + before + 2 + 4 * (q // self.head_width) + self.adapter_floats_per_row
 
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""

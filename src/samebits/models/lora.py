@@ -33,22 +33,25 @@ class LinearShape:
 def target_names(layers: Iterable[str], targets: Sequence[str], *, head: str) -> list[str]:
     """Return the layers that get an adapter, in the model's order.
 
-    As PEFT matches: a target is a layer's whole name or its last parts; `all-linear` is every layer but the head.
+    As PEFT matches: a target is a layer's whole name or its last parts; `all-linear` is every layer but the head. A
+    target that names no linear layer is refused, where PEFT overlooks it or adapts an embedding.
 
     Raises:
-        RecipeError: no layer is named, or the head is.
+        RecipeError: a target names no layer, or the head.
     """
     names = list(layers)
     if tuple(targets) == ALL_LINEAR:
         return [name for name in names if name != head]
-    chosen = [name for name in names if any(name == target or name.endswith(f".{target}") for target in targets)]
-    if not chosen or head in chosen:
-        raise RecipeError(
-            "`lora_target_modules` must name linear layers of the base" + (" other than its head" if chosen else ""),
-            got=", ".join(targets),
-            remedy=f"name some of {', '.join(_last_parts(name for name in names if name != head))}",
-        )
-    return chosen
+    chosen = {target: [name for name in names if name == target or name.endswith(f".{target}")] for target in targets}
+    for target, found in chosen.items():
+        if not found or head in found:
+            raise RecipeError(
+                "`lora_target_modules` must name linear layers of the base" + (" other than its head" if found else ""),
+                got=target,
+                remedy=f"name some of {', '.join(_last_parts(name for name in names if name != head))}",
+            )
+    adapted = {name for found in chosen.values() for name in found}
+    return [name for name in names if name in adapted]
 
 
 def lora_scale(settings: Settings) -> float:
