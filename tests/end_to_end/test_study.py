@@ -41,8 +41,9 @@ sys.exit(done.returncode)
 FAULTY_STUDY = """
 import sys
 from pathlib import Path
-from samebits.study.experiment import EXIT_CODES, run_study
+from samebits.study.experiment import run_study
 from samebits.study.progress import PlainLines
+from samebits.study.rows import EXIT_CODES
 from samebits.study.runner import ChildRunner
 
 runner = ChildRunner((sys.executable, sys.argv[2]))

@@ -104,6 +104,7 @@ def number_text(value: float | None) -> str:
 def _matrix(recipe: Document, document: Document) -> dict[str, Any]:
     """Return runs by artifacts: each distinct digest of an artifact gets a letter, A where it is the most common."""
     runs = [run for run in document["runs"] if run["name"] in recipe["runs"]]
+    runs.sort(key=lambda run: run["name"] != recipe["reference_run"])
     artifacts = sorted(recipe["artifact_scores"])
     columns = []
     for name in artifacts:

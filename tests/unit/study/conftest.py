@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import samebits
-from samebits.study.experiment import Experiment, Row, run_study
+from samebits.study.experiment import Place, run_study
+from samebits.study.rows import Experiment, Row
 from samebits.study.runner import ChildRunner, Outcome
 
 STAND_IN = (sys.executable, str(Path(__file__).parent / "stand_in.py"))
@@ -22,11 +23,13 @@ class Ear:
 
     def __init__(self) -> None:
         self.started: list[str] = []
+        self.places: list[Place] = []
         self.ended: list[Row] = []
         self.outcomes: dict[str, Outcome | None] = {}
 
-    def on_start(self, row: Row) -> None:
+    def on_start(self, row: Row, place: Place) -> None:
         self.started.append(row.run)
+        self.places.append(place)
 
     def on_end(self, row: Row, outcome: Outcome | None) -> None:
         self.ended.append(row)
@@ -43,8 +46,14 @@ def import_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the children import the samebits under test, and start from a known environment."""
     source = str(Path(samebits.__file__).parents[1])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])))
-    for name in ("ATEN_CPU_CAPABILITY", "PYTHONHASHSEED", "TZ"):
+    for name in ("ATEN_CPU_CAPABILITY", "PYTHONHASHSEED", "SAMEBITS_ISA", "TZ"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def torch_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let studies of the stand-in have stock runs: it needs no torch."""
+    monkeypatch.setattr("samebits.study.experiment.missing_baseline", lambda: None)
 
 
 @pytest.fixture

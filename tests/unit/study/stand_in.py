@@ -1,8 +1,9 @@
 """Stands in for the interpreter of a study's children: writes a run in a moment instead of training one.
 
-Called as `python stand_in.py -m samebits train --out DIR --json [--set key=value]...` or with `-c CODE` in front. Its
-"bits" follow thread count and ATEN_CPU_CAPABILITY, as stock kernels' do. STAND_IN_FAULT=NAME:KIND plants a fault in the
-run NAME.
+Called as `python stand_in.py -m samebits train --out DIR --json [--resume] [--set key=value]...` or with `-c CODE` in
+front. Under stock its "bits" follow thread count and ATEN_CPU_CAPABILITY, as stock kernels' do; portable ones follow
+nothing. STAND_IN_FAULT=NAME:KIND plants a fault in the run NAME; STAND_IN_BLIND lets nothing reach the stock bits, and
+STAND_IN_LEAK lets the thread count reach the portable ones.
 """
 
 from __future__ import annotations
@@ -46,34 +47,40 @@ def main() -> None:
         raise SystemExit("no room for this run")
     if fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    n_threads = int(settings.get("threads", 2))
-    capability = os.environ.get("ATEN_CPU_CAPABILITY", "avx2")
-    write(out, n_threads, capability, fault)
+    if "os._exit" in sys.argv[2] and fault != "deaf":
+        (out / "checkpoints").mkdir(parents=True)
+        os._exit(int(sys.argv[2].partition("os._exit(")[2].partition(")")[0]))
+    write(out, settings, fault, is_resumed="--resume" in arguments)
 
 
-def write(out: Path, n_threads: int, capability: str, fault: str) -> None:
-    """Write a run whose weights depend on threads and capability, and on the fault."""
+def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) -> None:
+    """Write a run whose weights depend on the settings, the environment and the fault."""
     seed = 43 if fault == "seed" else 42
-    factor = "blind" if os.environ.get("STAND_IN_BLIND") else (n_threads, capability)
-    weight = {"blind": 1.0, (2, "avx2"): 1.0}.get(factor, 1.0 + n_threads / 64 + len(capability) / 1024)  # type: ignore[call-overload]
+    numerics, n_threads = settings["numerics"], int(settings.get("threads", 2))
+    variable = "ATEN_CPU_CAPABILITY" if numerics == "stock" else "SAMEBITS_ISA"
+    isa = os.environ.get(variable, "avx2")
+    weight = weight_of(numerics, n_threads, isa)
     run = RunFolder(out)
-    run.path.mkdir(parents=True)
-    probes = {"sum": f"{weight}"}
+    run.path.mkdir(parents=True, exist_ok=is_resumed or fault == "deaf")
     execution: dict[str, Any] = {
         "environment": "native",
-        "isa": capability.upper(),
+        "isa": isa.upper() if numerics == "stock" else isa,
         "n_threads": n_threads,
-        "probes": probes,
+        "probes": {"sum": f"{weight}"} if numerics == "stock" else {},
+        "per_device_train_batch_size": int(settings.get("per_device_train_batch_size", 4)),
+        "memory_budget_mib": int(settings.get("memory_budget_mib", 2048)),
     }
     env = {
         "variables": {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "unset")},
         "time_zone": {"utc_offset_s": time.localtime().tm_gmtoff},
         "locale": {"categories": {"LC_NUMERIC": locale.setlocale(locale.LC_NUMERIC), "LC_CTYPE": "C.UTF-8"}},
         "torch": {"mkl": {"instruction_set": None}},
+        "numerics": {"runnable_isas": ["baseline", "avx2"]},
     }
     if os.environ.get("STAND_IN_FACTS") == "none":
         execution, env = {"environment": "native"}, {}
-    write_observed(run, env=env, execution=execution, training_metadata={})
+    metadata = {"resumed_from": [2] if is_resumed and fault != "anew" else []}
+    write_observed(run, env=env, execution=execution, training_metadata=metadata)
     record = step_record(
         step=1, sample_ids=[0], token_sha256=DIGEST, loss=1.0, grad_norm=1.0, learning_rate=1.0,
         gradients_sha256=DIGEST, parameters_sha256=DIGEST, optimizer_sha256=DIGEST, n_target_tokens=1,
@@ -84,7 +91,7 @@ def write(out: Path, n_threads: int, capability: str, fault: str) -> None:
         adapter.view(np.uint32)[0] ^= 1
     write_golden(
         run,
-        recipe={"record_version": 1, "settings": {"seed": seed}},
+        recipe={"record_version": 1, "numerics": numerics, "settings": {"seed": seed}},
         training_args={"seed": seed},
         results=results_document(1.0, None, n_steps=1, n_target_tokens=1),
         trace=trace_bytes([record]),
@@ -99,6 +106,13 @@ def write(out: Path, n_threads: int, capability: str, fault: str) -> None:
         path.write_bytes(data)
     if fault == "unfinished":
         (out / "artifact_summary.json").unlink()
+
+
+def weight_of(numerics: str, n_threads: int, isa: str) -> float:
+    """Return what stands for the bits that the arithmetic gives."""
+    if numerics == "stock":
+        return 1.0 if os.environ.get("STAND_IN_BLIND") else 1.0 + n_threads / 64 + len(isa) / 1024
+    return 2.0 + n_threads / 64 if os.environ.get("STAND_IN_LEAK") else 2.0
 
 
 main()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from samebits.errors import RecordError, UsageError
+from samebits.errors import UsageError
 from samebits.report.analysis import analyze_folder
 from samebits.report.files import write_report
-from samebits.study.experiment import EXIT_CODES, NO_EFFECT, Experiment, Row, read_experiment, run_study
+from samebits.study.experiment import run_study
+from samebits.study.judge import NO_EFFECT
+from samebits.study.rows import EXIT_CODES, Experiment, Row, read_experiment
 from samebits.study.runner import ChildRunner
 
 Study = Callable[..., Experiment]
@@ -22,7 +23,9 @@ def row_of(experiment: Experiment, name: str) -> Row:
     return next(row for row in experiment.rows if row.run == name)
 
 
-def test_a_study_holds_where_repeats_agree_and_a_machine_factor_shows(study: Study, tmp_path: Path) -> None:
+def test_a_study_holds_where_nothing_shows_in_portable_runs_and_something_does_in_stock(
+    study: Study, tmp_path: Path
+) -> None:
     experiment = study()
     verdicts = {row.run: row.verdict for row in experiment.rows}
     assert verdicts == {
@@ -32,16 +35,29 @@ def test_a_study_holds_where_repeats_agree_and_a_machine_factor_shows(study: Stu
         "locale": verdicts["locale"],
         "time-zone": "same",
         "folder": "same",
-        "threads-1": "different",
-        "aten-default": "different",
-        "mkl-enable-instructions-sse4-2": "not tested",
-        "mkl-cbwr-compatible": "not tested",
+        "threads-1": "same",
+        "threads-3": "same",
+        "threads-8": "same",
+        "isa-baseline": "same",
+        "batch-split-1x4": "same",
+        "batch-split-2x2": "same",
+        "packing": "same",
+        "resume": "same",
+        "stock": "golden",
+        "stock-repeat-1": "same",
+        "stock-threads-1": "different",
+        "stock-threads-3": "different",
+        "stock-aten-default": "different",
+        "stock-mkl-enable-instructions-sse4-2": "not tested",
+        "stock-mkl-cbwr-compatible": "not tested",
     }
     assert experiment.verdict == "held"
     assert EXIT_CODES[experiment.verdict] == 0
     assert experiment.findings == []
-    assert row_of(experiment, "mkl-cbwr-compatible").reason == NO_EFFECT
-    assert row_of(experiment, "mkl-cbwr-compatible").held is None
+    assert experiment.sentence.startswith("portable-f32: 1 golden digest in 14 runs; stock: 4 in 7; ")
+    assert experiment.golden_digest == experiment.rows[0].golden_digest
+    assert row_of(experiment, "stock-mkl-cbwr-compatible").reason == NO_EFFECT
+    assert row_of(experiment, "stock-mkl-cbwr-compatible").held is None
     assert not (tmp_path / "study" / ".work").exists()
 
 
@@ -51,21 +67,35 @@ def test_a_study_holds_where_repeats_agree_and_a_machine_factor_shows(study: Stu
         ("repeat-1:bit", "adapter_model.safetensors"),
         ("repeat-1:seed", "another recipe"),
         ("time-zone:late-bit", "changed after recording"),
-        ("threads-1:seed", "another recipe"),
-        ("threads-1:late-bit", "changed after recording"),
+        ("threads-3:bit", "adapter_model.safetensors"),
+        ("resume:bit", "adapter_model.safetensors"),
+        ("stock-repeat-1:bit", "adapter_model.safetensors"),
+        ("stock-threads-1:seed", "another recipe"),
+        ("stock-threads-1:late-bit", "changed after recording"),
     ],
 )
 def test_a_planted_fault_breaks_the_study_and_names_the_run(
     study: Study, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", fault)
-    experiment = study(only=("time-zone", "threads"))
+    experiment = study(only=("time-zone", "threads", "resume"))
     name = fault.partition(":")[0]
     assert experiment.verdict == "broken"
     assert EXIT_CODES[experiment.verdict] == 1
     assert [row.run for row in experiment.rows if row.held is False] == [name]
     assert reason in row_of(experiment, name).reason
     assert any(finding.startswith(f"{name}:") for finding in experiment.findings)
+
+
+def test_portable_bits_that_follow_the_thread_count_break_the_study(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_LEAK", "1")
+    experiment = study(only=("threads", "resume", "packing"))
+    assert experiment.verdict == "broken"
+    broken = [row.run for row in experiment.rows if row.held is False]
+    assert broken == ["threads-1", "threads-3", "threads-8", "resume"]
+    assert experiment.sentence.startswith("portable-f32: 4 golden digests in 7 runs; stock: 3 in 4")
 
 
 def test_a_golden_run_that_alone_is_odd_breaks_every_promise(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,19 +111,29 @@ def test_a_golden_run_that_alone_is_odd_breaks_every_promise(study: Study, monke
         ("repeat-1:kill", "SIGKILL"),
         ("repeat-1:unfinished", "artifact_summary.json"),
         ("time-zone:exit", "exit code 1"),
+        ("threads-3:kill", "SIGKILL, see logs/threads-3.log"),
+        ("resume:kill", "did not: it was ended by SIGKILL, see logs/resume-first.log"),
+        ("resume:deaf", "did not: it trained to its end"),
+        ("stock-threads-1:exit", "exit code 1"),
     ],
 )
 def test_a_run_that_could_not_be_made_leaves_the_study_undecided(
     study: Study, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", fault)
-    experiment = study(only=("time-zone", "threads"))
+    experiment = study(only=("time-zone", "threads", "resume"))
     name = fault.partition(":")[0]
     assert experiment.verdict == "undecided"
     assert EXIT_CODES[experiment.verdict] == 2
-    assert row_of(experiment, name).verdict == "undecided"
+    assert [row.run for row in experiment.rows if row.verdict == "undecided"] == [name]
     assert reason in row_of(experiment, name).reason
-    assert row_of(experiment, "threads-1").held is True
+    assert row_of(experiment, "stock-threads-3").held is True
+
+
+def test_a_run_that_began_anew_was_not_resumed(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "resume:anew")
+    experiment = study(only=("resume",))
+    assert (row_of(experiment, "resume").verdict, row_of(experiment, "resume").reason) == ("not tested", NO_EFFECT)
 
 
 def test_without_a_golden_run_nothing_else_is_tried(study: Study, monkeypatch: pytest.MonkeyPatch, ear: Any) -> None:
@@ -102,6 +142,43 @@ def test_without_a_golden_run_nothing_else_is_tried(study: Study, monkeypatch: p
     assert ear.started == ["golden"]
     assert experiment.verdict == "undecided"
     assert "no room for this run" in ear.outcomes["golden"].tail
+    assert experiment.golden_digest is None
+
+
+def test_without_a_golden_run_of_stock_the_portable_side_stands(
+    study: Study, monkeypatch: pytest.MonkeyPatch, ear: Any
+) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "stock:exit")
+    experiment = study(only=("threads",))
+    assert ear.started[-1] == "stock"
+    assert experiment.verdict == "undecided"
+    assert experiment.golden_digest is not None
+    assert row_of(experiment, "threads-8").held is True
+
+
+def test_without_torch_stock_is_not_tested_and_the_study_says_so(
+    study: Study, monkeypatch: pytest.MonkeyPatch, ear: Any, tmp_path: Path
+) -> None:
+    reason = "no torch here: run `pip install 'samebits[torch]'`"
+    monkeypatch.setattr("samebits.study.experiment.missing_baseline", lambda: reason)
+    experiment = study(only=("threads",))
+    stock = [row for row in experiment.rows if row.profile == "stock"]
+    assert {(row.verdict, row.reason) for row in stock} == {("not tested", reason)}
+    assert [row.run for row in stock] == ["stock", "stock-repeat-1", "stock-threads-1", "stock-threads-3"]
+    assert not any(name.startswith("stock") for name in ear.started)
+    assert experiment.verdict == "held"
+    assert experiment.sentence == "portable-f32: 1 golden digest in 5 runs; stock: not tested; 4 not tested."
+    assert experiment.findings == [f"stock, the baseline that must break, was not tested: {reason}."]
+    page = write_report(analyze_folder(tmp_path / "study", experiment=experiment.document()), tmp_path / "study")[2]
+    assert "pip install" in page.read_text()
+    experiment.require_all = True
+    assert experiment.verdict == "undecided"
+
+
+def test_a_listener_is_told_which_run_of_how_many(study: Study, ear: Any) -> None:
+    study(only=("threads",))
+    places = [(place.number, place.total) for place in ear.places]
+    assert places == [(1, None), *((number, 9) for number in range(2, 10))]
 
 
 def test_a_run_that_takes_too_long_is_ended_and_undecided(
@@ -113,11 +190,11 @@ def test_a_run_that_takes_too_long_is_ended_and_undecided(
     assert experiment.verdict == "undecided"
 
 
-def test_machine_factors_that_never_show_break_the_study(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stock_side_that_never_breaks_breaks_the_study(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAND_IN_BLIND", "1")
     experiment = study(only=("threads",))
-    assert row_of(experiment, "threads-1").verdict == "same"
-    assert row_of(experiment, "threads-1").held is True
+    assert row_of(experiment, "stock-threads-1").verdict == "same"
+    assert row_of(experiment, "stock-threads-1").held is True
     assert experiment.verdict == "broken"
     assert any("did not vary" in finding for finding in experiment.findings)
 
@@ -135,22 +212,26 @@ def test_a_knob_without_effect_is_not_tested_and_counts_only_on_demand(
     assert any(finding.startswith("time-zone was not tested") for finding in experiment.findings)
 
 
-def test_without_machine_factors_none_has_to_show(study: Study) -> None:
-    assert study(only=("folder",)).verdict == "held"
+def test_without_machine_factors_stock_is_not_asked(study: Study) -> None:
+    experiment = study(only=("folder",))
+    assert experiment.verdict == "held"
+    assert {row.profile for row in experiment.rows} == {"portable-f32"}
 
 
 def test_a_full_study_repeats_the_changed_machine(study: Study) -> None:
     experiment = study(full=True, only=("threads", "pairs"))
-    again = row_of(experiment, "threads-1-again")
-    assert (again.against, again.verdict, again.held) == ("threads-1", "same", True)
+    again = row_of(experiment, "stock-threads-1-again")
+    assert (again.against, again.verdict, again.held) == ("stock-threads-1", "same", True)
     assert row_of(experiment, "surroundings-at-once").verdict == "same"
-    assert {"threads-3", "threads-4", "threads-8"} <= {row.run for row in experiment.rows}
+    assert row_of(experiment, "stock-surroundings-at-once").verdict == "same"
+    assert {"threads-5", "threads-16", "stock-threads-8"} <= {row.run for row in experiment.rows}
+    assert experiment.verdict == "held"
 
 
 def test_a_repeat_without_its_first_run_is_undecided(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STAND_IN_FAULT", "threads-1:exit")
+    monkeypatch.setenv("STAND_IN_FAULT", "stock-threads-1:exit")
     experiment = study(full=True, only=("threads", "pairs"))
-    assert "no complete run threads-1" in row_of(experiment, "threads-1-again").reason
+    assert "no complete run stock-threads-1" in row_of(experiment, "stock-threads-1-again").reason
     assert experiment.verdict == "undecided"
 
 
@@ -169,7 +250,8 @@ def test_an_interruption_leaves_a_state_that_can_be_read_and_reported(
     assert document is not None
     assert document["verdict"] == "undecided"
     assert document["is_complete"] is False
-    assert [row["verdict"] for row in document["rows"]] == ["golden", "undecided", "undecided"]
+    assert [row["verdict"] for row in document["rows"]][:3] == ["golden", "undecided", "undecided"]
+    assert {row["reason"] for row in document["rows"][1:]} == {"not run"}
     report = analyze_folder(tmp_path / "study", experiment=document)
     assert "Undecided" in write_report(report, tmp_path / "study")[2].read_text()
 
@@ -182,7 +264,8 @@ def test_analysis_of_a_studys_folder_gives_its_report_again(study: Study, tmp_pa
     again = analyze_folder(folder, experiment=read_experiment(folder))
     assert [path.read_bytes() for path in write_report(again, folder)] == first
     assert b"Every expectation held" in first[2]
-    assert [run["name"] for run in report["runs"]] == ["golden", "repeat-1", "threads-1"]
+    assert [profile["n_distinct_golden_digests"] for profile in report["profiles"]] == [1, 3]
+    assert [recipe["reference_run"] for recipe in report["recipes"]] == ["golden", "stock"]
 
 
 @pytest.mark.parametrize(
@@ -203,46 +286,3 @@ def test_a_folder_with_content_is_refused(study: Study, tmp_path: Path) -> None:
     (tmp_path / "study" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="empty folder"):
         study()
-
-
-def test_no_study_is_none(tmp_path: Path) -> None:
-    assert read_experiment(tmp_path) is None
-
-
-def study_file(folder: Path, **changes: Any) -> None:
-    row = Row("golden", "repeat", "nothing", "same", "golden", "golden", None, "", "0" * 64)
-    document = {**Experiment("samebits study", rows=[row]).document(), **changes}
-    kept = {key: value for key, value in document.items() if value is not None}
-    (folder / "study.json").write_text(json.dumps(kept))
-
-
-def test_a_sound_study_file_is_read(tmp_path: Path) -> None:
-    study_file(tmp_path)
-    document = read_experiment(tmp_path)
-    assert document is not None
-    assert document["rows"][0]["run"] == "golden"
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rows": None},
-        {"sentence": None},
-        {"verdict": "splendid"},
-        {"rows": 7},
-        {"rows": [7]},
-        {"rows": [{"run": "a"}]},
-        {"sentence": ["<b>"]},
-    ],
-)
-def test_a_damaged_study_file_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
-    study_file(tmp_path, **changes)
-    with pytest.raises(RecordError):
-        read_experiment(tmp_path)
-
-
-def test_a_strange_verdict_in_a_row_is_refused(tmp_path: Path) -> None:
-    row = Row("golden", "repeat", "nothing", "same", "golden", "excellent")
-    (tmp_path / "study.json").write_text(json.dumps(Experiment("x", rows=[row]).document()))
-    with pytest.raises(RecordError, match="verdict must be one of"):
-        read_experiment(tmp_path)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import io
 
-from samebits.study.experiment import Row
+from samebits.study.experiment import Place
 from samebits.study.progress import LiveLine, PlainLines
+from samebits.study.rows import Row
 from samebits.study.runner import Outcome
 
-ROW = Row("threads-1", "threads", "1 thread in place of 2", "may differ", "golden", "different", True, "other bits")
+ROW = Row(
+    "stock", "threads-1", "threads", "1 thread in place of 2", "may differ", "stock", "different", True, "other bits"
+)  # fmt: skip
 
 
 def test_a_pipe_gets_one_line_per_run_without_escape_codes() -> None:
     stream = io.StringIO()
     lines = PlainLines(stream)
-    lines.on_start(ROW)
+    lines.on_start(ROW, Place(1, None))
     lines.on_end(ROW, Outcome(12.34))
-    name = "threads-1".ljust(30)
+    name = "threads-1".ljust(36)
     assert stream.getvalue() == f"  12.3 s  {name} different   1 thread in place of 2 (other bits)\n"
 
 
@@ -26,15 +29,24 @@ def test_a_failed_run_shows_the_end_of_its_log() -> None:
     assert stream.getvalue().endswith("    one\n    two\n")
 
 
-def test_a_terminal_sees_the_run_in_progress_and_then_its_line() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_a_terminal_sees_the_run_in_progress_and_then_its_line() -> None:
     stream = Terminal()
     live = LiveLine(stream)
-    live.on_start(ROW)
+    live.on_start(ROW, Place(3, 17))
     live.on_end(ROW, Outcome(12.34))
     live.close()
-    assert "training threads-1" in stream.getvalue()
+    assert "run 3 of 17  stock  threads-1" in stream.getvalue()
     assert stream.getvalue().rstrip().endswith("(other bits)")
+
+
+def test_the_first_run_does_not_know_how_many_there_will_be() -> None:
+    stream = Terminal()
+    live = LiveLine(stream)
+    live.on_start(ROW, Place(1, None))
+    live.close()
+    assert "run 1  stock  threads-1" in stream.getvalue()

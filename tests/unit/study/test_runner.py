@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -92,6 +93,40 @@ def test_our_interruption_ends_the_child(tmp_path: Path) -> None:
     assert has_ended(int(log.read_text()))
 
 
+STUDY = """
+import os, sys
+from pathlib import Path
+from samebits.study.runner import ChildRunner, Job
+
+here = Path(sys.argv[1])
+ChildRunner((sys.executable, sys.argv[2])).train(Job(here / "run", here / "log", here, {}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with the process that started it")
+def test_a_child_does_not_outlive_a_study_that_was_killed(tmp_path: Path) -> None:
+    script, log = tmp_path / "long.py", tmp_path / "log"
+    script.write_text("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
+    study = subprocess.Popen([sys.executable, "-c", STUDY, str(tmp_path), str(script)])
+    deadline = time.monotonic() + 60
+    while not log.exists() or not log.read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child = int(log.read_text())
+    assert not has_ended(child, wait_s=0.3)
+    study.kill()
+    study.wait()
+    assert has_ended(child)
+
+
+def test_a_resumed_job_says_so_to_the_child(tmp_path: Path) -> None:
+    script = tmp_path / "tell.py"
+    script.write_text("import sys; print(sys.argv[-1]); sys.exit(75)")
+    outcome = ChildRunner((sys.executable, str(script))).train(job_in(tmp_path, resume=True))
+    assert (tmp_path / "log").read_text() == "--resume\n"
+    assert (outcome.exit_code, outcome.problem) == (75, "it ended with exit code 75")
+
+
 def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="startable"):
         ChildRunner().train(job_in(tmp_path, log=tmp_path / "missing" / "log"))
@@ -105,9 +140,9 @@ def test_a_tail_is_short_whatever_the_log(tmp_path: Path) -> None:
     assert lines[-1] == "last"
 
 
-def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or a zombie that waits for init."""
-    deadline = time.monotonic() + 10
+def has_ended(pid: int, wait_s: float = 10) -> bool:
+    """Whether a process is gone in a while, or a zombie that waits for init."""
+    deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)
