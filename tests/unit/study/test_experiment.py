@@ -62,23 +62,23 @@ def test_a_study_holds_where_nothing_shows_in_portable_runs_and_something_does_i
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("fault", "factor", "reason"),
     [
-        ("repeat-1:bit", "adapter_model.safetensors"),
-        ("repeat-1:seed", "another recipe"),
-        ("time-zone:late-bit", "changed after recording"),
-        ("threads-3:bit", "adapter_model.safetensors"),
-        ("resume:bit", "adapter_model.safetensors"),
-        ("stock-repeat-1:bit", "adapter_model.safetensors"),
-        ("stock-threads-1:seed", "another recipe"),
-        ("stock-threads-1:late-bit", "changed after recording"),
+        ("repeat-1:bit", "folder", "adapter_model.safetensors"),
+        ("repeat-1:seed", "folder", "another recipe"),
+        ("time-zone:late-bit", "time-zone", "changed after recording"),
+        ("packing:bit", "packing", "adapter_model.safetensors"),
+        ("resume:bit", "resume", "adapter_model.safetensors"),
+        ("stock-repeat-1:bit", "aten", "adapter_model.safetensors"),
+        ("stock-aten-default:seed", "aten", "another recipe"),
+        ("stock-aten-default:late-bit", "aten", "changed after recording"),
     ],
 )
 def test_a_planted_fault_breaks_the_study_and_names_the_run(
-    study: Study, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
+    study: Study, monkeypatch: pytest.MonkeyPatch, fault: str, factor: str, reason: str
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", fault)
-    experiment = study(only=("time-zone", "threads", "resume"))
+    experiment = study(only=(factor,))
     name = fault.partition(":")[0]
     assert experiment.verdict == "broken"
     assert EXIT_CODES[experiment.verdict] == 1
@@ -105,29 +105,28 @@ def test_a_golden_run_that_alone_is_odd_breaks_every_promise(study: Study, monke
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("fault", "factor", "reason"),
     [
-        ("repeat-1:exit", "exit code 1, see logs/repeat-1.log"),
-        ("repeat-1:kill", "SIGKILL"),
-        ("repeat-1:unfinished", "artifact_summary.json"),
-        ("time-zone:exit", "exit code 1"),
-        ("threads-3:kill", "SIGKILL, see logs/threads-3.log"),
-        ("resume:kill", "did not: it was ended by SIGKILL, see logs/resume-first.log"),
-        ("resume:deaf", "did not: it trained to its end"),
-        ("stock-threads-1:exit", "exit code 1"),
+        ("repeat-1:exit", "folder", "exit code 1, see logs/repeat-1.log"),
+        ("repeat-1:kill", "folder", "SIGKILL, see logs/repeat-1.log"),
+        ("repeat-1:unfinished", "folder", "artifact_summary.json"),
+        ("time-zone:exit", "time-zone", "exit code 1"),
+        ("resume:kill", "resume", "did not: it was ended by SIGKILL, see logs/resume-first.log"),
+        ("resume:deaf", "resume", "did not: it trained to its end, see logs/resume-first.log"),
+        ("stock-aten-default:exit", "aten", "exit code 1"),
     ],
 )
 def test_a_run_that_could_not_be_made_leaves_the_study_undecided(
-    study: Study, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
+    study: Study, monkeypatch: pytest.MonkeyPatch, fault: str, factor: str, reason: str
 ) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", fault)
-    experiment = study(only=("time-zone", "threads", "resume"))
+    experiment = study(only=(factor, "packing"))
     name = fault.partition(":")[0]
     assert experiment.verdict == "undecided"
     assert EXIT_CODES[experiment.verdict] == 2
     assert [row.run for row in experiment.rows if row.verdict == "undecided"] == [name]
     assert reason in row_of(experiment, name).reason
-    assert row_of(experiment, "stock-threads-3").held is True
+    assert row_of(experiment, "packing").held is True
 
 
 def test_a_run_that_began_anew_was_not_resumed(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
