@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Refuse a name that is no command with the nearest one that is."""
         name = args[0]
-        if not name.startswith("-") and name not in COMMANDS:
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
             nearest = difflib.get_close_matches(name, COMMANDS, n=1)
             hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
             ctx.fail(f"no such command: `{printable(name)}`{hint}")

@@ -128,3 +128,21 @@ def test_a_strangers_study_file_is_refused_not_shown(tmp_path: Path, capsys: pyt
     (tmp_path / "study.json").write_text('{"rows": []}')
     assert run(["analyze", str(tmp_path)]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_one_unreadable_folder_does_not_refuse_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b")
+    (tmp_path / "locked").mkdir()
+    real = Path.iterdir
+
+    def iterdir(path: Path) -> Any:
+        if path == tmp_path / "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert run(["analyze", str(tmp_path)]) == 2
+    assert "the folder must be readable, got Permission denied" in capsys.readouterr().out

@@ -149,3 +149,16 @@ def test_the_program_starts_again_with_the_hash_seed_and_keeps_its_arguments() -
 
 def test_inside_another_program_nothing_is_replaced() -> None:
     assert _probe("guest", "1").startswith("1 ")
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("stduy", "study"), ("compares", "compare"), ("makebase", "make-base")])
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str], name: str, nearest: str) -> None:
+    assert entry.run([name]) == 2
+    assert f"no such command: `{name}`; did you mean `{nearest}`?" in capsys.readouterr().err
+
+
+def test_a_command_like_no_other_has_no_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run(["\x1b[31mzzz"]) == 2
+    error = capsys.readouterr().err
+    assert "did you mean" not in error
+    assert "\x1b" not in error

@@ -34,6 +34,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         eval_loss: float | None = 3.75,
         environment: str = "native",
         seed: int = 42,
+        numerics: str = "stock",
         isa: str = "AVX2",
         n_threads: int = 2,
         probe: str = "0" * 64,
@@ -50,7 +51,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         )
         write_golden(
             run,
-            recipe={"record_version": 1, "settings": {"seed": seed}},
+            recipe={"record_version": 1, "numerics": numerics, "settings": {"seed": seed}},
             training_args={"seed": seed},
             results=results_document(train_loss, eval_loss, n_steps=len(losses), n_target_tokens=10),
             trace=trace_of(losses, weight, learning_rate),

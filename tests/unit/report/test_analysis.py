@@ -288,3 +288,40 @@ def test_the_fields_demanded_of_the_report_are_there(make_run: Any, tmp_path: Pa
     assert all("variance" in metric for metric in report["overall_analysis"]["metrics_reproducibility"].values())
     assert "cross_environment_agreement" in report["cross_environment_analysis"]
     assert report["research_conclusions"]
+
+
+def two_profiles(make_run: Any) -> None:
+    for name in ("stock", "stock-repeat", "stock-threads-1"):
+        make_run(name, numerics="stock", weight=0.25 if name.endswith("1") else 0.5)
+    make_run("golden", numerics="portable-f32")
+    make_run("repeat", numerics="portable-f32", environment="docker")
+
+
+def test_profiles_are_counted_apart_and_stock_comes_last(make_run: Any, tmp_path: Path) -> None:
+    two_profiles(make_run)
+    report = analyze_folder(tmp_path / "runs")
+    assert [recipe["numerics"] for recipe in report["recipes"]] == ["portable-f32", "stock"]
+    portable, stock = report["profiles"]
+    assert (portable["numerics"], portable["n_runs"], portable["n_distinct_golden_digests"]) == ("portable-f32", 2, 1)
+    assert (stock["numerics"], stock["n_runs"], stock["n_distinct_golden_digests"]) == ("stock", 3, 2)
+    assert (portable["score"]["verdict"], stock["score"]["n_same"]) == ("same", 2)
+    assert {run["name"]: run["numerics"] for run in report["runs"]}["stock"] == "stock"
+
+
+def test_environments_agree_by_profile(make_run: Any, tmp_path: Path) -> None:
+    two_profiles(make_run)
+    make_run("stock-docker", numerics="stock", environment="docker")
+    cross = analyze_folder(tmp_path / "runs")["cross_environment_analysis"]
+    shares = {pair["numerics"]: (pair["agreement"]["n_same"], pair["agreement"]["n_total"]) for pair in cross["pairs"]}
+    assert shares == {"portable-f32": (1, 1), "stock": (2, 3)}
+    assert (cross["agreement"]["n_same"], cross["agreement"]["n_total"]) == (3, 4)
+    profiles = analyze_folder(tmp_path / "runs")["profiles"]
+    assert [profile["agreement"]["score"] for profile in profiles] == [1.0, 0.6666]
+
+
+@pytest.mark.parametrize(("below", "expected"), [("", "runs"), ("runs", ".")])
+def test_the_document_says_where_its_names_begin(make_run: Any, tmp_path: Path, below: str, expected: str) -> None:
+    make_run("a")
+    make_run("b")
+    assert analyze_folder(tmp_path / below)["runs_folder"] == expected
+    assert analyze([])["runs_folder"] == "."

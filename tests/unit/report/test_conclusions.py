@@ -73,6 +73,13 @@ def two_recipes(make_run: Any) -> None:
     make_run("other", seed=7)
 
 
+def two_profiles(make_run: Any) -> None:
+    for name in ("golden", "repeat-1"):
+        make_run(name, numerics="portable-f32", eval_loss=3.75)
+    make_run("stock", eval_loss=3.0)
+    make_run("stock-threads-1", eval_loss=2.5, weight=0.25)
+
+
 CASES: dict[str, tuple[Arrange, Arrange]] = {
     "nothing-compared": (one_alone, same),
     "all-same": (same, same_and_one_odd),
@@ -88,6 +95,7 @@ CASES: dict[str, tuple[Arrange, Arrange]] = {
     "undecided": (undecided, same),
     "several-recipes": (two_recipes, same),
     "without-peer": (two_recipes, same),
+    "losses-of-profiles": (two_profiles, two_recipes),
 }
 
 
@@ -158,3 +166,21 @@ def test_a_missing_machine_fact_explains_nothing(make_run: Any, tmp_path: Path) 
         (tmp_path / "runs" / run / "observed" / "execution.json").write_text('{"environment":"native","isa":"AVX2"}')
     rules = {entry["rule"] for entry in analyze_folder(tmp_path / "runs")["research_conclusions"]}
     assert not rules & {"machine-explains", "machine-does-not-explain"}
+
+
+def test_shares_of_several_profiles_are_told_apart(make_run: Any, tmp_path: Path) -> None:
+    two_profiles(make_run)
+    told = sentences_of(tmp_path / "runs")
+    assert told["some-different"].endswith("1 do not (portable-f32 2 of 2, stock 1 of 2).")
+    assert told["losses-of-profiles"] == (
+        "Evaluation loss of the golden runs: 3.750000 under portable-f32, 3.000000 under stock, 25.000 % apart."
+    )
+
+
+@pytest.mark.parametrize("eval_loss", [None, 0.0])
+def test_losses_that_cannot_be_held_against_each_other_are_no_conclusion(
+    make_run: Any, tmp_path: Path, eval_loss: float | None
+) -> None:
+    make_run("golden", numerics="portable-f32")
+    make_run("stock", eval_loss=eval_loss)
+    assert "losses-of-profiles" not in sentences_of(tmp_path / "runs")

@@ -11,7 +11,7 @@ import pytest
 
 from samebits.errors import MissingExtraError
 from samebits.report.analysis import analyze_folder
-from samebits.report.html import percent, render_page
+from samebits.report.html import percent, render_page, untested_profiles
 from samebits.report.scores import Share, not_tested
 
 VOID = {"meta", "br", "path", "use", "line", "rect"}
@@ -155,3 +155,69 @@ def test_a_missing_library_names_the_extra(
 )
 def test_percentages_are_rounded_towards_zero(share: Share, expected: str) -> None:
     assert percent(share.document()) == expected
+
+
+def two_profiles(make_run: Any) -> None:
+    make_run("golden", numerics="portable-f32")
+    make_run("repeat", numerics="portable-f32")
+    make_run("stock", losses=(4.0, 3.5625, 3.25), eval_loss=3.625)
+    make_run("stock-threads-1", weight=0.25)
+
+
+def test_two_profiles_stand_side_by_side(make_run: Any, tmp_path: Path) -> None:
+    two_profiles(make_run)
+    document = analyze_folder(tmp_path / "runs")
+    html = render_page(document)
+    page = Page(html)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    for text in ("Losses of both profiles", "Runs by artifact: portable-f32", "Runs by artifact: stock", "3.625"):
+        assert text in page.text
+    assert "1 golden digest in 2 runs" in page.text
+    assert "2 golden digests in 2 runs" in page.text
+    assert all(recipe["golden_digest"] in page.text for recipe in document["recipes"])
+    assert page.text.index("1 golden digest in 2") < page.text.index("2 golden digests in 2")
+
+
+def test_two_recipes_of_one_profile_are_told_apart_by_their_digests(make_run: Any, tmp_path: Path) -> None:
+    make_run("a")
+    make_run("b", seed=7)
+    document = analyze_folder(tmp_path / "runs")
+    text = Page(render_page(document)).text
+    assert "Losses of both profiles" not in text
+    assert all(f"stock, recipe {recipe['recipe_sha256'][:12]}" in text for recipe in document["recipes"])
+
+
+@pytest.mark.parametrize(("below", "expected"), [("", "runs/a 'runs/b c'"), ("runs", "a 'b c'")])
+def test_the_command_of_a_difference_starts_at_the_folder_that_was_analyzed(
+    make_run: Any, tmp_path: Path, below: str, expected: str
+) -> None:
+    make_run("a")
+    make_run("b c", weight=0.25)
+    text = Page(render_page(analyze_folder(tmp_path / below))).text
+    assert f"samebits compare {expected}\n" in text
+    for name in expected.replace("'", "").split(" ", 1):
+        assert (tmp_path / below / name).is_dir()
+
+
+def test_a_profile_that_was_not_tested_says_why(make_run: Any, tmp_path: Path) -> None:
+    make_run("golden", numerics="portable-f32")
+    row = {"factor": "repeat", "changed": "x", "expectation": "same", "against": "stock", "held": None}
+    rows = [
+        {**row, "profile": "portable-f32", "run": "golden", "verdict": "golden", "reason": "", "golden_digest": "a"},
+        {**row, "profile": "stock", "run": "stock", "verdict": "not tested", "reason": "<no> torch",
+         "golden_digest": None},
+    ]  # fmt: skip
+    experiment = {"verdict": "held", "sentence": "x", "findings": [], "command": "samebits study", "rows": rows}
+    html = render_page(analyze_folder(tmp_path / "runs", experiment=experiment))
+    assert "&lt;no&gt; torch" in html
+    assert html.count("not tested") >= 2
+    assert untested_profiles(experiment) == [{"numerics": "stock", "reason": "<no> torch"}]
+
+
+def test_the_golden_run_stands_first_in_its_matrix(make_run: Any, tmp_path: Path) -> None:
+    make_run("a")
+    make_run("golden")
+    text = Page(render_page(analyze_folder(tmp_path / "runs"))).text
+    table = text[text.index("Runs by artifact") :]
+    assert table.index("golden golden") < table.index("\na")

@@ -59,3 +59,9 @@ def test_small_differences_beside_large_ones_are_drawn_on_a_symmetric_log_scale(
 def test_styles_of_the_first_two_rounds_are_all_different() -> None:
     styles = [(index % N_CURVE_STYLES, dash_of(index)) for index in range(2 * N_CURVE_STYLES)]
     assert len(set(styles)) == len(styles)
+
+
+def test_a_difference_may_be_named_otherwise() -> None:
+    svg = draw_loss_differences([curve(1.0, 2.0), curve(1.0, 2.5)], prefix="p", y_label="stock - portable")
+    assert "stock - portable" in svg
+    assert "golden loss" not in svg

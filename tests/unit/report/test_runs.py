@@ -104,3 +104,48 @@ def test_a_record_of_an_unknown_version_is_undecided(make_run: Any) -> None:
     run = read_run(path, "a")
     assert run.state == "undecided"
     assert any("record_version must be 1, got 2" in reason for reason in run.reasons)
+
+
+def refuse_listing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let one folder refuse to be listed, as the system does for one without permission (not for root, though)."""
+    real = Path.iterdir
+
+    def iterdir(path: Path) -> Any:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+
+
+def test_a_subfolder_that_cannot_be_listed_is_found_and_undecided(
+    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run("a")
+    locked = tmp_path / "runs" / "deep" / "locked"
+    locked.mkdir(parents=True)
+    refuse_listing(monkeypatch, locked)
+    assert find_runs(tmp_path / "runs") == [tmp_path / "runs" / "a", locked]
+    run = read_run(locked, "locked")
+    assert (run.state, run.reasons) == ("undecided", ("the folder must be readable, got Permission denied",))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may list any folder")
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
+def test_a_subfolder_without_permission_is_found_and_undecided(tmp_path: Path, mode: int) -> None:
+    locked = tmp_path / "runs" / "locked"
+    (locked / "inner").mkdir(parents=True)
+    locked.chmod(mode)
+    try:
+        assert [read_run(path, path.name).state for path in find_runs(tmp_path)] == ["undecided"]
+    finally:
+        locked.chmod(0o700)
+
+
+@pytest.mark.parametrize("numerics", ["portable-f32", "stock"])
+def test_the_profile_is_that_of_the_recipe(make_run: Any, numerics: str) -> None:
+    assert read_run(make_run("a", numerics=numerics), "a").numerics == numerics
+
+
+def test_a_recipe_whose_profile_is_no_text_has_none(make_run: Any) -> None:
+    assert read_run(make_run("a", numerics=7), "a").numerics is None

@@ -111,3 +111,10 @@ def test_names_that_are_no_text_are_compared(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes only names that are text")
     assert kinds(compare_folders(golden, candidate)) == [("file", name)]
+
+
+def test_files_of_both_sides_are_counted(tmp_path: Path) -> None:
+    candidate = {**FILES, "new.txt": b"new"}
+    del candidate["b.txt"]
+    found = compared(tmp_path, candidate)
+    assert (found.n_files, found.n_golden_files, found.n_same) == (5, 4, 3)

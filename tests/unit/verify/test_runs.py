@@ -22,6 +22,7 @@ from samebits.verify.runs import (
     judge_recipe,
     order_files,
     recipe_changes,
+    remark_on_observed,
     state_of,
     unfinished_run,
 )
@@ -162,3 +163,15 @@ def test_environments_are_rows(make_run: MakeRun) -> None:
     assert "the candidate's observed/env.json cannot be read" in remarks[0]
     (two.observed / "execution.json").unlink()
     assert compare_environments(one, two)[0] is None
+
+
+def test_what_a_side_did_not_observe_is_told(make_run: MakeRun, tmp_path: Path) -> None:
+    one, two = make_run("one"), make_run("two")
+    assert remark_on_observed(one, two) == []
+    (two / "observed" / "env.json").unlink()
+    assert remark_on_observed(one, two) == [
+        "the candidate has no observed/env.json: the machines cannot be compared in that"
+    ]
+    shutil.rmtree(two / "observed")
+    assert "no observed/execution.json and no observed/env.json" in remark_on_observed(one, two)[0]
+    assert remark_on_observed(two, tmp_path)[0].startswith("the golden has no")
