@@ -67,17 +67,24 @@ def samebits_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_real_study_holds_and_its_report_can_be_made_again(tmp_path: Path) -> None:
     out = tmp_path / "study"
-    done = samebits_command("study", "--runs", "2", "--only", "threads", "--out", str(out))
+    done = samebits_command("study", "--runs", "2", "--only", "threads", "--only", "resume", "--out", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     study = json.loads((out / "study.json").read_text())
-    assert [(row["run"], row["verdict"]) for row in study["rows"]][:2] == [("golden", "golden"), ("repeat-1", "same")]
-    assert study["rows"][2]["verdict"] == "different"
+    portable = {row["run"]: row["verdict"] for row in study["rows"] if row["profile"] == "portable-f32"}
+    assert portable.pop("golden") == "golden"
+    assert {"repeat-1", "resume"} < set(portable)
+    assert set(portable.values()) == {"same"}
+    stock = {row["run"]: row["verdict"] for row in study["rows"] if row["profile"] == "stock"}
+    assert (stock.pop("stock"), stock.pop("stock-repeat-1")) == ("golden", "same")
+    assert "different" in stock.values()
     golden = study["rows"][0]["golden_digest"]
-    assert done.stdout.rstrip().endswith(golden)
+    assert done.stdout.splitlines()[-1] == golden
+    assert f"portable-f32: 1 golden digest in {len(portable) + 1} runs; stock: " in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == len(study["rows"])
     page = (out / "report.html").read_bytes()
     assert golden.encode() in page
+    assert b"Losses of both profiles" in page
     assert samebits_command("analyze", str(out), "--out", str(tmp_path / "again")).returncode == 1
     assert (tmp_path / "again" / "report.html").read_bytes() == page
 

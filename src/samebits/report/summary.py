@@ -75,7 +75,7 @@ def render_summary(document: Mapping[str, Any]) -> str:
 
 
 def _digests(profile: Mapping[str, Any]) -> str:
-    return f"{profile['n_distinct_golden_digests']} in {profile['n_runs']} runs"
+    return f"{profile['n_distinct_golden_digests']} in {profile['n_runs']} run{'s' if profile['n_runs'] != 1 else ''}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

@@ -16,11 +16,11 @@ def test_the_summary_opens_with_the_verdict_and_lists_every_run(make_run: Any, t
     text = render_summary(analyze_folder(tmp_path / "runs"))
     assert text.startswith("# Different bits\n")
     for row in (
-        "| a | stock | native | golden |",
-        "| b | stock | native | different |",
-        "| killed | unknown | native | undecided |",
+        "a | stock | native | golden",
+        "b | stock | native | different",
+        "killed | unknown | native | undecided",
     ):
-        assert row in text
+        assert f"| {row} |" in text
     assert "50 % (1 of 2)" in text
 
 
@@ -45,5 +45,5 @@ def test_each_profile_has_its_digests_counted(make_run: Any, tmp_path: Path) -> 
     make_run("stock")
     text = render_summary(analyze_folder(tmp_path / "runs"))
     assert "| golden digests of portable-f32 | 1 in 2 runs |" in text
-    assert "| golden digests of stock | 1 in 1 runs |" in text
+    assert "| golden digests of stock | 1 in 1 run |" in text
     assert text.index("Numerics profile: portable-f32") < text.index("Numerics profile: stock")

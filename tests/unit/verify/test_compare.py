@@ -34,7 +34,10 @@ def test_observed_data_never_reaches_the_verdict(make_run: MakeRun) -> None:
     (candidate / "observed" / "env.json").write_bytes(b"\xff")
     assert compare(golden, candidate, show_environment=True).verdict == "same"
     shutil.rmtree(candidate / "observed")
-    assert compare(golden, candidate, show_environment=True).verdict == "same"
+    comparison = compare(golden, candidate, show_environment=True)
+    assert (comparison.verdict, comparison.environment) == ("same", None)
+    assert "the candidate has no observed/execution.json" in comparison.remarks[0]
+    assert compare(golden, candidate).remarks == ()
 
 
 def test_different_runs_show_their_machines(make_run: MakeRun) -> None:
@@ -156,3 +159,10 @@ def test_comparing_equal_runs_loads_no_numpy(make_run: MakeRun) -> None:
     assert loaded(golden, make_run("same")) == set()
     # Proof that the measure sees an import: different adapters are opened with NumPy, and with nothing else.
     assert loaded(golden, make_run("other", weight=0.25)) == {"numpy"}
+
+
+def test_machines_of_what_is_no_run_cannot_be_compared_and_that_is_said(make_run: MakeRun) -> None:
+    golden = make_run("golden")
+    for path in (golden / "golden", golden / "golden" / "recipe.json"):
+        remarks = compare(path, path, show_environment=True).remarks
+        assert sum("the machines cannot be compared" in remark for remark in remarks) == 2
