@@ -5,73 +5,90 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from samebits.report.html import HEADLINES, percent, short_digest, verdict_of
+from samebits.report.conclusions import reference_runs
+from samebits.report.html import HEADLINES, number_text, percent, short_digest, verdict_of
+from samebits.report.runs import METRICS
 
 
 def render_summary(document: Mapping[str, Any]) -> str:
     """Return FINAL_RESULTS_SUMMARY.md."""
-    overall, cross = document["overall_analysis"], document["cross_environment_analysis"]
     experiment = document["experiment"]
     lines = [f"# {HEADLINES[verdict_of(document)]}", ""]
     if experiment:
         lines += [_text(experiment["sentence"]), ""]
         lines += [f"- {_text(finding)}" for finding in experiment["findings"]]
     lines += [f"- {_text(entry['conclusion'])}" for entry in document["research_conclusions"]]
-    lines += ["", "## Figures", ""]
+    lines += _figures(document)
+    lines += _losses(reference_runs(document))
+    for recipe in document["recipes"]:
+        lines += _recipe(recipe)
+    lines += _runs(document["runs"])
+    if experiment:
+        lines += _changes(experiment["rows"])
+    return "\n".join(lines) + "\n"
+
+
+def _figures(document: Mapping[str, Any]) -> list[str]:
+    overall, cross = document["overall_analysis"], document["cross_environment_analysis"]
+    environments = ", ".join(f"{count} {_text(name)}" for name, count in overall["runs_per_environment"].items())
     by_profile = [
         (f"golden digests of {profile['numerics'] or 'unknown profile'}", _digests(profile))
         for profile in document["profiles"]
     ]
-    environments = ", ".join(f"{count} {_text(name)}" for name, count in overall["runs_per_environment"].items())
-    lines += _table(
-        ("figure", "value"),
-        [
-            ("runs", f"{overall['total_runs']} ({environments})" if environments else "0"),
-            ("comparable", overall["comparable_runs"]),
-            ("undecided", len(overall["undecided_runs"])),
-            *by_profile,
-            ("golden set score", _score(overall["score"])),
-            ("cross-environment agreement", _score(cross["agreement"])),
-        ],
-    )
-    for recipe in document["recipes"]:
-        lines += ["", f"## Recipe {short_digest(recipe['recipe_sha256'])}", ""]
-        lines += [f"Numerics profile: {_text(recipe['numerics'] or 'unknown')}", ""]
-        lines += [f"Golden digest: `{recipe['golden_digest'] or 'none'}`", ""]
-        lines += _table(
-            ("artifact", "score"), [(name, _score(score)) for name, score in recipe["artifact_scores"].items()]
+    figures = [
+        ("runs", f"{overall['total_runs']} ({environments})" if environments else "0"),
+        ("comparable", overall["comparable_runs"]),
+        ("undecided", len(overall["undecided_runs"])),
+        *by_profile,
+        ("golden set score", _score(overall["score"])),
+        ("cross-environment agreement", _score(cross["agreement"])),
+    ]
+    return ["", "## Figures", "", *_table(("figure", "value"), figures)]
+
+
+def _losses(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not runs:
+        return []
+    rows = [(run["numerics"] or "unknown", *(number_text(run["metrics"][name]) for name in METRICS)) for run in runs]
+    return ["", "## Losses of both profiles", "", *_table(("profile", *METRICS), rows)]
+
+
+def _recipe(recipe: Mapping[str, Any]) -> list[str]:
+    scores = [(name, _score(score)) for name, score in recipe["artifact_scores"].items()]
+    metrics = [_metric_row(name, entry) for name, entry in recipe["metrics_reproducibility"].items()]
+    return [
+        *("", f"## Recipe {short_digest(recipe['recipe_sha256'])}", ""),
+        *(f"Numerics profile: {_text(recipe['numerics'] or 'unknown')}", ""),
+        *(f"Golden digest: `{recipe['golden_digest'] or 'none'}`", ""),
+        *_table(("artifact", "score"), scores),
+        "",
+        *_table(("metric", "variance", "distinct values"), metrics),
+    ]
+
+
+def _runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        (
+            run["name"],
+            run["numerics"] or "unknown",
+            run["environment"],
+            run["verdict"],
+            short_digest(run["golden_digest"]),
+            _first(run["reasons"]),
         )
-        lines += [""]
-        metrics = recipe["metrics_reproducibility"].items()
-        lines += _table(
-            ("metric", "variance", "distinct values"), [_metric_row(name, entry) for name, entry in metrics]
-        )
-    lines += ["", "## Runs", ""]
-    runs = document["runs"]
-    lines += _table(
-        ("run", "profile", "environment", "verdict", "golden digest", "remark"),
-        [
-            (
-                run["name"],
-                run["numerics"] or "unknown",
-                run["environment"],
-                run["verdict"],
-                short_digest(run["golden_digest"]),
-                _first(run["reasons"]),
-            )
-            for run in runs
-        ],
-    )
-    if experiment:
-        lines += ["", "## One change at a time", ""]
-        lines += _table(
-            ("run", "profile", "changed", "expected", "seen", "held"),
-            [
-                (row["run"], row["profile"], row["changed"], row["expectation"], row["verdict"], _held(row["held"]))
-                for row in experiment["rows"]
-            ],
-        )
-    return "\n".join(lines) + "\n"
+        for run in runs
+    ]
+    head = ("run", "profile", "environment", "verdict", "golden digest", "remark")
+    return ["", "## Runs", "", *_table(head, rows)]
+
+
+def _changes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    cells = [
+        (row["run"], row["profile"], row["changed"], row["expectation"], row["verdict"], _held(row["held"]))
+        for row in rows
+    ]
+    head = ("run", "profile", "changed", "expected", "seen", "held")
+    return ["", "## One change at a time", "", *_table(head, cells)]
 
 
 def _digests(profile: Mapping[str, Any]) -> str:

@@ -300,11 +300,23 @@ def two_profiles(make_run: Any) -> None:
 def test_profiles_are_counted_apart_and_stock_comes_last(make_run: Any, tmp_path: Path) -> None:
     two_profiles(make_run)
     report = analyze_folder(tmp_path / "runs")
+    assert [recipe["numerics"] for recipe in report["recipes"]] == ["portable-f32", "stock"]
+    portable, stock = report["profiles"]
+    assert (portable["numerics"], portable["n_runs"], portable["n_distinct_golden_digests"]) == ("portable-f32", 2, 1)
+    assert (stock["numerics"], stock["n_runs"], stock["n_distinct_golden_digests"]) == ("stock", 3, 2)
+    assert (portable["score"]["verdict"], stock["score"]["n_same"]) == ("same", 2)
+    assert {run["name"]: run["numerics"] for run in report["runs"]}["stock"] == "stock"
+
+
+def test_environments_agree_by_profile(make_run: Any, tmp_path: Path) -> None:
+    two_profiles(make_run)
+    make_run("stock-docker", numerics="stock", environment="docker")
+    report = analyze_folder(tmp_path / "runs")
+    cross = report["cross_environment_analysis"]
     shares = {pair["numerics"]: (pair["agreement"]["n_same"], pair["agreement"]["n_total"]) for pair in cross["pairs"]}
     assert shares == {"portable-f32": (1, 1), "stock": (2, 3)}
     assert (cross["agreement"]["n_same"], cross["agreement"]["n_total"]) == (3, 4)
-    profiles = analyze_folder(tmp_path / "runs")["profiles"]
-    assert [profile["agreement"]["score"] for profile in profiles] == [1.0, 0.6666]
+    assert [profile["agreement"]["score"] for profile in report["profiles"]] == [1.0, 0.6666]
 
 
 @pytest.mark.parametrize(("below", "expected"), [("", "runs"), ("runs", ".")])

@@ -47,3 +47,4 @@ def test_each_profile_has_its_digests_counted(make_run: Any, tmp_path: Path) -> 
     assert "| golden digests of portable-f32 | 1 in 2 runs |" in text
     assert "| golden digests of stock | 1 in 1 run |" in text
     assert text.index("Numerics profile: portable-f32") < text.index("Numerics profile: stock")
+    assert "| stock | 3.5 | 3.75 |" in text
