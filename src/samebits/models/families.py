@@ -58,7 +58,7 @@ def adapt(base: Base, settings: Settings) -> AdaptedModel:
 
 def linear_shapes(config: Mapping[str, Any]) -> dict[str, LinearShape]:
     """Return the linear layers of a base in the model's order, the head last."""
-    return (gpt2 if config["model_type"] == "gpt2" else llama).linear_shapes(config)
+    return gpt2.linear_shapes(config) if config["model_type"] == "gpt2" else llama.linear_shapes(config)
 
 
 def _laid_out(layers: Mapping[str, LinearShape], rank: int) -> tuple[FlatTensors, F32]:
