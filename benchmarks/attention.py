@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from pairs import Case, matrix, run, same_as_baseline
 
+from samebits.numerics import rotary
 from samebits.numerics.arrays import F32
 from samebits.numerics.attention import Sight, attention, attention_backward
+from samebits.numerics.embedding import embedding, embedding_backward
 from samebits.numerics.random import Purpose, Stream
 
 # Tokens, heads, heads of keys and values, width of a head: of a GPT-2 medium, and of small Llamas.
 SIZES = [(128, 16, 16, 64), (512, 16, 16, 64), (1024, 16, 16, 64), (512, 32, 4, 64), (512, 16, 8, 128)]
 STREAM = Stream(seed=1, purpose=Purpose.ATTENTION_DROPOUT)
-CHECKED_HEADS = 1
 
 
 class Problem:
@@ -130,11 +131,77 @@ def decode_cases() -> Iterator[Case]:
         yield Case(name, p.n_operations(), ours, p.theirs_forward, p.checks(sight))
 
 
+def theirs_rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Return what transformers' Llama computes of x."""
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin
+
+
+def rotary_cases() -> Iterator[Case]:
+    """Rotation as transformers' Llama does it, x cos + rotated half x sin, forward; and the tables."""
+    for t, heads, d in ((128, 32, 64), (512, 32, 64), (1024, 8, 128)):
+        x = matrix(t, heads, d)
+        cos, sin = rotary.tables(t, rotary.inverse_frequencies(d, 10000.0))
+        theirs = [torch.from_numpy(np.concatenate([table, table], axis=1))[:, None] for table in (cos, sin)]
+        out, theirs_x = np.empty_like(x), torch.from_numpy(x)
+
+        yield Case(
+            f"rotate T={t} heads={heads} d={d}",
+            3 * x.size,
+            lambda x=x, cos=cos, sin=sin, out=out: rotary.rotate(x, cos, sin, out=out),
+            lambda x=theirs_x, tables=theirs: theirs_rotate(x, *tables),
+            same_as_baseline(rotary.rotate(x, cos, sin), lambda x=x, cos=cos, sin=sin: rotary.rotate(x, cos, sin)),
+        )
+    frequencies = rotary.inverse_frequencies(64, 10000.0)
+    positions, theirs_frequencies = torch.arange(1024, dtype=torch.float32), torch.from_numpy(frequencies)
+
+    def theirs_tables() -> tuple[torch.Tensor, torch.Tensor]:
+        angles = torch.outer(positions, theirs_frequencies)
+        return angles.cos(), angles.sin()
+
+    def ours_tables() -> F32:
+        return np.concatenate(rotary.tables(1024, frequencies))
+
+    ours = lambda: rotary.tables(1024, frequencies)  # noqa: E731
+    yield Case("tables T=1024 d=64", 3 * 1024 * 32, ours, theirs_tables, same_as_baseline(ours_tables(), ours_tables))
+
+
+def embedding_cases() -> Iterator[Case]:
+    """Rows of a vocabulary's table, and their gradient added to one that is there."""
+    n_rows, d = 50257, 1024
+    table = matrix(n_rows, d)
+    theirs_table, gradient = torch.from_numpy(table), np.zeros_like(table)
+    theirs_gradient = torch.zeros_like(theirs_table)
+    for t in (128, 512, 1024):
+        ids = np.random.default_rng(t).zipf(1.2, t) % n_rows
+        theirs_ids, dout, out = torch.from_numpy(ids), matrix(t, d, seed=1), matrix(t, d)
+        theirs_dout, theirs_out = torch.from_numpy(dout), torch.from_numpy(matrix(t, d))
+        yield Case(
+            f"embedding T={t} V={n_rows} D={d}",
+            t * d,
+            lambda ids=ids, out=out: embedding(table, ids, out=out),
+            lambda ids=theirs_ids, out=theirs_out: torch.index_select(theirs_table, 0, ids, out=out),
+            same_as_baseline(embedding(table, ids), lambda ids=ids: table[ids]),
+        )
+        first = embedding_backward(dout, ids, np.zeros_like(table), accumulate=True)
+        yield Case(
+            f"embedding backward T={t} V={n_rows} D={d}",
+            t * d,
+            lambda ids=ids, dout=dout: embedding_backward(dout, ids, gradient, accumulate=True),
+            lambda ids=theirs_ids, dout=theirs_dout: theirs_gradient.index_add_(0, ids, dout),
+            same_as_baseline(
+                first, lambda ids=ids, dout=dout: embedding_backward(dout, ids, np.zeros_like(table), accumulate=True)
+            ),
+        )
+
+
 GROUPS = {
     "forward": forward_cases,
     "training": training_cases,
     "dropout": dropout_cases,
     "decode": decode_cases,
+    "rotary": rotary_cases,
+    "embedding": embedding_cases,
 }
 
 

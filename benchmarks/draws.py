@@ -1,4 +1,4 @@
-"""Dropout, initialisation, orders and sampled tokens (N-21 to N-24) beside torch's; see benchmarks/pairs.py.
+"""Dropout, initialisation and sampled tokens (N-21 to N-24) beside torch's; see benchmarks/pairs.py.
 
 python benchmarks/draws.py [--threads 1 2] [--only dropout draws tokens] [--cpu-time]
 
@@ -15,7 +15,6 @@ from pairs import Case, matrix, run, same_as_baseline
 
 from samebits.numerics.dropout import dropout
 from samebits.numerics.initialisation import kaiming_uniform
-from samebits.numerics.order import epoch_order
 from samebits.numerics.random import Purpose, Stream
 from samebits.numerics.sampling import Sampling, next_token
 
@@ -57,7 +56,7 @@ def dropout_cases() -> Iterator[Case]:
 
 
 def draw_cases() -> Iterator[Case]:
-    """LoRA's A, and an epoch's order."""
+    """LoRA's A."""
     tensor = torch.empty(16, 4096)
     yield Case(
         "kaiming_uniform R=16 D=4096",
@@ -65,15 +64,6 @@ def draw_cases() -> Iterator[Case]:
         lambda: kaiming_uniform(16, 4096, STREAM),
         lambda: torch.nn.init.kaiming_uniform_(tensor, a=5**0.5),
         same_as_baseline(kaiming_uniform(16, 4096, STREAM), lambda: kaiming_uniform(16, 4096, STREAM)),
-    )
-    n = 100_000
-    order = epoch_order(n, 42, 1).view(np.float32)
-    yield Case(
-        f"epoch_order n={n}",
-        n,
-        lambda: epoch_order(n, 42, 1),
-        lambda: torch.randperm(n),
-        same_as_baseline(order, lambda: epoch_order(n, 42, 1).view(np.float32)),
     )
 
 

@@ -8,15 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from samebits.api import DeterministicConfig, ReproducibleLoRATrainer
+    from samebits.api import ReproducibleLoRATrainer
+    from samebits.pytorch.determinism import DeterministicConfig
 
 __version__ = "0.1.0"
 __all__ = ["DeterministicConfig", "ReproducibleLoRATrainer", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("DeterministicConfig", "ReproducibleLoRATrainer"):
-        from samebits import api
+    if name == "ReproducibleLoRATrainer":
+        from samebits.api import ReproducibleLoRATrainer
 
-        return getattr(api, name)
+        return ReproducibleLoRATrainer
+    if name == "DeterministicConfig":
+        from samebits.pytorch.extra import require_torch
+
+        require_torch()
+        from samebits.pytorch.determinism import DeterministicConfig
+
+        return DeterministicConfig
     raise AttributeError(f"module 'samebits' has no attribute {name!r}")

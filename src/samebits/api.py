@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from samebits.errors import RecipeError
-from samebits.pytorch.determinism import DeterministicConfig
 from samebits.recipe.reader import settings_from
 
-__all__ = ["DeterministicConfig", "ReproducibleLoRATrainer"]
+__all__ = ["ReproducibleLoRATrainer"]
 
 
 class ReproducibleLoRATrainer:
@@ -35,13 +34,12 @@ class ReproducibleLoRATrainer:
         Raises:
             SamebitsError: any bad input; nothing that existed is lost.
         """
-        from samebits.pytorch import stock
         from samebits.record.environment import new_run_folder
         from samebits.record.progress import Silence
+        from samebits.study.trainer import trainer
 
         if resume and not self.settings.output_dir:
             raise RecipeError("`output_dir` must name the run to resume", got="none", where="config")
         out = Path(self.settings.output_dir) if self.settings.output_dir else new_run_folder(self.settings.environment)
-        DeterministicConfig.setup_deterministic_environment(seed=self.settings.seed)
-        outcome = stock.train(self.settings, out, resume=resume, progress=Silence())
+        outcome = trainer(self.settings.numerics)(self.settings, out, resume=resume, progress=Silence())
         return {**outcome.results, "golden_digest": outcome.golden_digest, "output_dir": str(out)}

@@ -49,8 +49,10 @@ def test_stderr_holds_the_steps_that_are_due_and_nothing_else(
     assert lines[1].startswith("step 3/3  ")
 
 
-def test_the_hash_seed_is_set_before_python_starts(run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    env = json.loads((run[0] / "observed" / "env.json").read_text())
+def test_under_stock_the_hash_seed_is_set_before_python_starts(tmp_path: Path) -> None:
+    child = _train("--out", tmp_path / "run", *FAST, "--set", "numerics=stock")
+    assert child.returncode == 0, child.stderr
+    env = json.loads((tmp_path / "run" / "observed" / "env.json").read_text())
     assert env["variables"]["PYTHONHASHSEED"] == "42"
 
 

@@ -28,7 +28,7 @@ def test_peft_alone_gets_the_trainers_evaluation_loss(shape: str, tmp_path: Path
         "num_train_epochs": 2,
         "threads": 1,
     }
-    settings = settings_from({**values, "lora_target_modules": ["all-linear"]}, where="test")
+    settings = settings_from({"numerics": "stock", **values, "lora_target_modules": ["all-linear"]}, where="test")
     outcome = train(settings, tmp_path / "run", resume=False, progress=Silence())
 
     with warnings.catch_warnings():

@@ -138,7 +138,7 @@ def test_trainer_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
     overrides, shape = RECIPES[name]
     write_base(shape, 7, tmp_path / "base")
     # One thread where two show nothing more: threads that wait for each other on a busy machine take minutes.
-    values = {"threads": 1, **overrides, "model_name_or_path": str(tmp_path / "base")}
+    values = {"numerics": "stock", "threads": 1, **overrides, "model_name_or_path": str(tmp_path / "base")}
     settings = settings_from(values, where="test")
     outcome = stock.train(settings, tmp_path / "run", resume=False, progress=Silence())
     with warnings.catch_warnings():

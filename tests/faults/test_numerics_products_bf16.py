@@ -65,8 +65,8 @@ def test_one_chain_over_all_steps_is_caught(faulty: Faulty, fma_isa: str) -> Non
     one_chain = faulty(
         (
             "replay.hpp",
-            "odd[i][v] = Flush::fma(a_odd, b_odd[v], odd[i][v]);",
-            "even[i][v] = Flush::fma(a_odd, b_odd[v], even[i][v]);",
+            "step<MR, NV, B, Flush>(a + MR, b, pair, true, odd);",
+            "step<MR, NV, B, Flush>(a + MR, b, pair, true, even);",
         ),
         isa=fma_isa,
     )

@@ -43,10 +43,10 @@ def _operation(event: str, arguments: tuple[Any, ...], out: str) -> str | None:
 
 def _train(job: dict[str, Any]) -> None:
     """Train in this forked child, dying as the job says; report what came of it."""
-    from samebits.cli.train import trainer
     from samebits.errors import SamebitsError
     from samebits.recipe.reader import settings_from
     from samebits.record.progress import Silence
+    from samebits.study.trainer import trainer
 
     operations: list[str] = []
 

@@ -19,7 +19,9 @@ from samebits.record.progress import Silence
 
 
 def _train(out: Path, **values: Any) -> None:
-    settings = settings_from({"max_steps": 5, "save_steps": 1, "threads": 1, **values}, where="test")
+    settings = settings_from(
+        {"numerics": "stock", "max_steps": 5, "save_steps": 1, "threads": 1, **values}, where="test"
+    )
     train(settings, out, resume=False, progress=Silence())
 
 

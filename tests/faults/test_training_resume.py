@@ -15,7 +15,7 @@ from samebits.pytorch.stock import TrainingOutcome, train
 from samebits.recipe.reader import settings_from
 from samebits.record.progress import Silence
 
-RECIPE = {"max_steps": 4, "save_steps": 1, "threads": 1, "generation_max_new_tokens": 2}
+RECIPE = {"numerics": "stock", "max_steps": 4, "save_steps": 1, "threads": 1, "generation_max_new_tokens": 2}
 
 
 class StoppedError(Exception):

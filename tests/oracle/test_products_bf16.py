@@ -101,7 +101,19 @@ def test_products_equal_the_oracle(
 
 
 # Sizes on both sides of every block: runs of k, tiles of rows, panels, chunks of them.
-SIZES = [(1, 3, 3200), (2, 70, 33), (17, 5, 97), (33, 33, 31), (70, 2, 65), (5, 300, 3), (530, 2, 9), (15, 66, 64)]
+SIZES = [
+    (1, 3, 3200),
+    (6, 3, 3200),
+    (9, 3, 1700),
+    (14, 33, 700),
+    (2, 70, 33),
+    (17, 5, 97),
+    (33, 33, 31),
+    (70, 2, 65),
+    (5, 300, 3),
+    (530, 2, 9),
+    (15, 66, 64),
+]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from samebits.numerics import library, order, random
+from samebits.numerics import library, random
 from samebits.numerics.arrays import F32
 from samebits.numerics.dropout import dropout
 from samebits.numerics.initialisation import kaiming_uniform
@@ -93,12 +93,6 @@ def test_dropout_equals_the_oracle(
 def test_initial_values_equal_the_oracle(native: Library, words: Words, stream: Stream, rows: int, n: int) -> None:
     drawn = expected_words(stream, 0, rows * n)
     assert words(kaiming_uniform(rows, n, stream).reshape(-1)) == [oracle.uniform(word, n) for word in drawn]
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(stream=STREAMS, n=st.integers(0, 80))
-def test_orders_equal_the_oracle(native: Library, stream: Stream, n: int) -> None:
-    assert order.permutation(n, stream).tolist() == oracle.permutation(n, fields(stream))
 
 
 @pytest.mark.parametrize("first", [0, 3])

@@ -40,7 +40,9 @@ DEFINITION_OF = {
 OPEN = {"env", "execution", "training_metadata"}
 DIGEST = sha256_bytes(b"x")
 
-SETTINGS = {**values_with_role(Settings(), "recipe"), "data_seed": 42, "dataset_schema": "alpaca"}
+SETTINGS = {
+    **values_with_role(Settings(), "recipe"), "data_seed": 42, "dataset_schema": "alpaca", "total_train_batch_size": 4,
+}  # fmt: skip
 SPLIT = {
     "schema": "alpaca", "raw_sha256": DIGEST, "chat_template_sha256": None, "rendered_sha256": DIGEST,
     "token_ids_sha256": DIGEST, "n_samples": 24, "n_tokens": 3312, "n_target_tokens": 1925,
@@ -48,7 +50,8 @@ SPLIT = {
 }  # fmt: skip
 RECIPE = {
     "record_version": 1,
-    "numerics": "stock",
+    "numerics": "portable-f32",
+    "numerics_version": 1,
     "settings": SETTINGS,
     "base": {
         "architecture": "GPT2LMHeadModel", "config_sha256": DIGEST, "weights_sha256": DIGEST, "weight_dtypes": ["F32"],

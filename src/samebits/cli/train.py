@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import click
 
@@ -15,17 +15,6 @@ from samebits.cli.training_lines import Bar, Lines
 from samebits.errors import UsageError, printable
 from samebits.recipe.reader import read_settings
 from samebits.recipe.settings import STOCK, Settings, kind_of
-
-if TYPE_CHECKING:
-    from samebits.record.outcome import TrainingOutcome
-    from samebits.record.progress import Progress
-
-
-class Trainer(Protocol):
-    """What every engine offers."""
-
-    def __call__(self, settings: Settings, out: Path, *, resume: bool, progress: Progress) -> TrainingOutcome:
-        """Train one adapter and write the run folder."""
 
 
 @click.command("train")
@@ -61,6 +50,7 @@ def command(
     if settings.numerics == STOCK:
         reexecute_with_hash_seed(settings.seed)
     from samebits.record.environment import new_run_folder
+    from samebits.study.trainer import trainer
 
     train = trainer(settings.numerics)
     out = out or new_run_folder(settings.environment)
@@ -80,24 +70,6 @@ def command(
         click.echo(f"{name:<16} {_number(outcome.results, name)}")
     click.echo(f"{'run':<16} {printable(str(out))}")
     click.echo(outcome.golden_digest)
-
-
-def trainer(numerics: str) -> Trainer:
-    """Return the engine of a numerics profile.
-
-    Raises:
-        MissingExtraError: stock is asked for, and torch, transformers or PEFT is not installed.
-    """
-    if numerics != STOCK:
-        from samebits.training.portable import train
-
-        return train
-    from samebits.pytorch.extra import require_torch
-
-    require_torch()
-    from samebits.pytorch.stock import train as stock_train
-
-    return stock_train
 
 
 def _number(results: dict[str, Any], name: str) -> str:

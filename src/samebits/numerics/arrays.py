@@ -17,7 +17,6 @@ Numbers = F32 | BF16 | F16
 FLOAT32, UINT16, FLOAT16 = np.dtype(np.float32), np.dtype(np.uint16), np.dtype(np.float16)
 ITEM_BYTES = 4
 LINE_BYTES = 64
-_MAX_OVERLAP_WORK = 10_000
 
 
 def check_f32(name: str, array: Any, *, n_dims: int | None, where: str) -> None:
@@ -56,13 +55,9 @@ def check_contiguous(name: str, array: Numbers, *, where: str) -> None:
 def check_apart(name: str, out: Numbers, other: str, operand: Numbers, *, where: str) -> None:
     """Refuse an output that shares memory with an operand that is still read.
 
-    Columns of one buffer lie apart, though their spans of memory overlap; what is too hard to tell counts as shared.
+    Columns of one buffer lie apart, though their spans of memory overlap.
     """
-    try:
-        is_shared = np.shares_memory(out, operand, max_work=_MAX_OVERLAP_WORK)
-    except np.exceptions.TooHardError:
-        is_shared = True
-    if is_shared:
+    if np.may_share_memory(out, operand) and np.shares_memory(out, operand):
         raise NumericsError(f"`{name}` must not share memory with `{other}`", where=where)
 
 
@@ -75,7 +70,6 @@ def check_writable(name: str, array: Numbers, *, where: str) -> None:
 def row_stride(name: str, array: F32, *, where: str) -> int:
     """Return the distance between rows, in elements, of a [rows, n] array whose rows are contiguous."""
     rows, n = array.shape
-    # NumPy gives an array of no elements strides of 0.
     if rows and n > 1 and array.strides[1] != ITEM_BYTES:
         raise NumericsError(f"the rows of `{name}` must be contiguous", got=f"strides {array.strides}", where=where)
     return n if rows <= 1 else whole_stride(name, array.strides[0], where=where)

@@ -83,7 +83,8 @@ def _check_ids(ids: Ids, n_rows: int, where: str) -> None:
     if not isinstance(given, np.ndarray) or given.dtype != np.int64 or given.ndim != 1 or not given.flags.c_contiguous:
         got = f"{given.dtype} {shape_text(given.shape)}" if isinstance(given, np.ndarray) else type(given).__name__
         raise NumericsError("`ids` must be a contiguous int64 array of one dimension", got=got, where=where)
-    if ids.size and (ids.min() < 0 or ids.max() >= n_rows):
+    # As unsigned numbers the negative ones are large: one look at all.
+    if ids.size and ids.view(np.uint64).max() >= n_rows:
         got = f"{ids.min()} to {ids.max()}"
         raise NumericsError(f"`ids` must be from 0 to {n_rows - 1}", got=got, where=where)
 

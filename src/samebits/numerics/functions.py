@@ -9,99 +9,99 @@ from typing import Literal
 
 from samebits.errors import NumericsError
 from samebits.numerics.arrays import F32
-from samebits.numerics.pointwise import call_pointwise, float32_value
+from samebits.numerics.pointwise import call_of_two, call_of_x, float32_value
 
 Approximation = Literal["none", "tanh"]
+_WITH_OUTPUT, _WITH_X = ("grad_output", "output"), ("grad_output", "x")
 
 
 def exp(x: F32, *, out: F32 | None = None) -> F32:
     """Return e to the power of x (N-08)."""
-    return _of_x("exp", x, out)
+    return call_of_x("sb_exp_f32", "exp, N-08", x, out)
 
 
 def log(x: F32, *, out: F32 | None = None) -> F32:
     """Return the natural logarithm of x (N-08)."""
-    return _of_x("log", x, out)
+    return call_of_x("sb_log_f32", "log, N-08", x, out)
 
 
 def sin(x: F32, *, out: F32 | None = None) -> F32:
     """Return the sine of x radians (N-08)."""
-    return _of_x("sin", x, out)
+    return call_of_x("sb_sin_f32", "sin, N-08", x, out)
 
 
 def cos(x: F32, *, out: F32 | None = None) -> F32:
     """Return the cosine of x radians (N-08)."""
-    return _of_x("cos", x, out)
+    return call_of_x("sb_cos_f32", "cos, N-08", x, out)
 
 
 def tanh(x: F32, *, out: F32 | None = None) -> F32:
     """Return the hyperbolic tangent of x (N-08)."""
-    return _of_x("tanh", x, out)
+    return call_of_x("sb_tanh_f32", "tanh, N-08", x, out)
 
 
 def erf(x: F32, *, out: F32 | None = None) -> F32:
     """Return the error function of x (N-08)."""
-    return _of_x("erf", x, out)
+    return call_of_x("sb_erf_f32", "erf, N-08", x, out)
 
 
 def sigmoid(x: F32, *, out: F32 | None = None) -> F32:
     """Return 1 / (1 + e^-x) (N-08)."""
-    return _of_x("sigmoid", x, out)
+    return call_of_x("sb_sigmoid_f32", "sigmoid, N-08", x, out)
 
 
 def silu(x: F32, *, out: F32 | None = None) -> F32:
     """Return x / (1 + e^-x) (N-08)."""
-    return _of_x("silu", x, out)
+    return call_of_x("sb_silu_f32", "silu, N-08", x, out)
 
 
 def gelu(x: F32, *, approximate: Approximation = "none", out: F32 | None = None) -> F32:
     """Return x times the normal distribution's probability below x, or what tanh approximates it by (N-08)."""
-    return _of_x(_gelu("gelu", approximate), x, out)
+    return call_of_x(_gelu("gelu", "sb_gelu_f32", "sb_gelu_tanh_f32", approximate), "gelu, N-08", x, out)
 
 
 def relu(x: F32, *, out: F32 | None = None) -> F32:
     """Return x where it is greater than 0, else +0 (N-08)."""
-    return _of_x("relu", x, out)
+    return call_of_x("sb_relu_f32", "relu, N-08", x, out)
 
 
 def tanh_backward(grad_output: F32, output: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient at tanh's input from that at its `output` (N-08)."""
-    return _backward("tanh_backward", grad_output, "output", output, out)
+    return call_of_two("sb_tanh_backward_f32", "tanh_backward, N-08", _WITH_OUTPUT, grad_output, output, out)
 
 
 def sigmoid_backward(grad_output: F32, output: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient at sigmoid's input from that at its `output` (N-08)."""
-    return _backward("sigmoid_backward", grad_output, "output", output, out)
+    return call_of_two("sb_sigmoid_backward_f32", "sigmoid_backward, N-08", _WITH_OUTPUT, grad_output, output, out)
 
 
 def silu_backward(grad_output: F32, x: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient at silu's input `x` (N-08)."""
-    return _backward("silu_backward", grad_output, "x", x, out)
+    return call_of_two("sb_silu_backward_f32", "silu_backward, N-08", _WITH_X, grad_output, x, out)
 
 
 def gelu_backward(grad_output: F32, x: F32, *, approximate: Approximation = "none", out: F32 | None = None) -> F32:
     """Return the gradient at gelu's input `x` (N-08)."""
-    return _backward(_gelu("gelu_backward", approximate), grad_output, "x", x, out)
+    return call_of_two(
+        _gelu("gelu_backward", "sb_gelu_backward_f32", "sb_gelu_tanh_backward_f32", approximate),
+        "gelu_backward, N-08",
+        _WITH_X,
+        grad_output,
+        x,
+        out,
+    )
 
 
 def threshold_backward(grad_output: F32, x: F32, threshold: float = 0.0, *, out: F32 | None = None) -> F32:
     """Return `grad_output` where x is greater than `threshold`, else +0: relu's gradient at threshold 0 (N-08)."""
     where = "threshold_backward, N-08"
     scalar = float32_value("threshold", threshold, where)
-    return call_pointwise("threshold_backward", where, ("grad_output", "x"), (grad_output, x), out, scalar)
+    return call_of_two("sb_threshold_backward_f32", where, _WITH_X, grad_output, x, out, scalar)
 
 
-def _gelu(name: str, approximate: str) -> str:
+def _gelu(name: str, by_erf: str, by_tanh: str, approximate: str) -> str:
     if approximate == "none":
-        return name
+        return by_erf
     if approximate != "tanh":
         raise NumericsError("`approximate` must be 'none' or 'tanh'", got=repr(approximate), where=f"{name}, N-08")
-    return name.replace("gelu", "gelu_tanh")
-
-
-def _of_x(kernel: str, x: F32, out: F32 | None) -> F32:
-    return call_pointwise(kernel, f"{kernel}, N-08", ("x",), (x,), out)
-
-
-def _backward(kernel: str, grad_output: F32, label: str, value: F32, out: F32 | None) -> F32:
-    return call_pointwise(kernel, f"{kernel}, N-08", ("grad_output", label), (grad_output, value), out)
+    return by_tanh

@@ -21,37 +21,54 @@ _READABLE = 0x1 | 0x100
 _WRITABLE = _READABLE | 0x400
 
 
-def call_pointwise(
-    kernel: str, where: str, labels: tuple[str, ...], operands: tuple[F32, ...], out: F32 | None, *scalars: float
-) -> F32:
-    """Call a kernel on operands of one shape and return what it wrote.
+def call_of_x(symbol: str, where: str, x: F32, out: F32 | None, *scalars: float) -> F32:
+    """Call a kernel of one operand and return what it wrote.
 
     Args:
-        kernel: between sb_ and _f32 in the symbol.
+        symbol: in the native library; takes size, x, scalars, out, threads.
         where: operation and clause, for errors.
-        labels: the operands' names.
-        operands: float32, C-contiguous, of one shape; not modified unless `out` is one of them.
+        x: any shape, float32, C-contiguous; not modified unless `out` is x.
         out: takes the result; None allocates it.
-        scalars: between the operands and `out`.
     Returns:
-        `out`, or a new array of the operands' shape.
+        `out`, or a new array of x's shape.
     Raises:
-        NumericsError: dtype, shape or strides do not fit, or `out` overlaps an operand that it is not.
+        NumericsError: dtype, shape or strides do not fit, or `out` overlaps x without being it.
     """
-    shape = operands[0].shape if type(operands[0]) is np.ndarray else ()
-    for operand in operands:
-        if not _is_well(operand, _READABLE) or operand.shape != shape:
-            _check_operands(labels, operands, where)
-            shape = operands[0].shape
+    # Written out rather than shared with the next: a call costs as much as a thousand elements.
+    if type(x) is not np.ndarray or x.dtype is not _FLOAT32 or x.flags.num & _READABLE != _READABLE:
+        _check_operands(("x",), (x,), where)
     if out is None:
-        out = np.empty(shape, dtype=_FLOAT32)
-    elif not _is_well(out, _WRITABLE) or out.shape != shape:
-        _check_output(out, shape, where)
-    starts, to = [pointer_of_contiguous(operand) for operand in operands], pointer_of_contiguous(out)
-    for start in starts:
-        if start != to and abs(start - to) < out.nbytes:
-            raise NumericsError("`out` must be an operand or share no memory with one", where=where)
-    library.loaded().call(f"sb_{kernel}_f32", out.size, *starts, *scalars, to, library.threads())
+        out = np.empty(x.shape, dtype=_FLOAT32)
+    else:
+        _check_output(out, x.shape, where)
+    start, to = pointer_of_contiguous(x), pointer_of_contiguous(out)
+    if start != to:
+        _check_apart(start, to, out.nbytes, where)
+    library.loaded().call(symbol, out.size, start, *scalars, to, library.threads())
+    return out
+
+
+def call_of_two(
+    symbol: str, where: str, labels: tuple[str, str], x: F32, y: F32, out: F32 | None, *scalars: float
+) -> F32:
+    """Call a kernel of two operands, named by `labels` in errors, of one shape; all else as for one."""
+    for operand in (x, y):
+        if (
+            type(operand) is not np.ndarray
+            or operand.dtype is not _FLOAT32
+            or operand.flags.num & _READABLE != _READABLE
+            or operand.shape != x.shape
+        ):
+            _check_operands(labels, (x, y), where)
+    if out is None:
+        out = np.empty(x.shape, dtype=_FLOAT32)
+    else:
+        _check_output(out, x.shape, where)
+    x_start, y_start, to = pointer_of_contiguous(x), pointer_of_contiguous(y), pointer_of_contiguous(out)
+    for start in (x_start, y_start):
+        if start != to:
+            _check_apart(start, to, out.nbytes, where)
+    library.loaded().call(symbol, out.size, x_start, y_start, *scalars, to, library.threads())
     return out
 
 
@@ -60,11 +77,6 @@ def float32_value(name: str, scalar: float, where: str) -> float:
     if float(np.float32(scalar)) != scalar:
         raise NumericsError(f"`{name}` must be a float32 value", got=float(scalar).hex(), where=where)
     return float(scalar)
-
-
-def _is_well(array: F32, flags: int) -> bool:
-    """Tell whether nothing is wrong but perhaps the shape."""
-    return type(array) is np.ndarray and array.dtype is _FLOAT32 and array.flags.num & flags == flags
 
 
 def _check_operands(labels: tuple[str, ...], operands: tuple[F32, ...], where: str) -> None:
@@ -76,7 +88,19 @@ def _check_operands(labels: tuple[str, ...], operands: tuple[F32, ...], where: s
 
 
 def _check_output(out: F32, shape: tuple[int, ...], where: str) -> None:
+    if (
+        type(out) is np.ndarray
+        and out.dtype is _FLOAT32
+        and out.flags.num & _WRITABLE == _WRITABLE
+        and out.shape == shape
+    ):
+        return
     check_f32("out", out, n_dims=None, where=where)
     check_shape("out", out, shape, where=where)
     check_contiguous("out", out, where=where)
     check_writable("out", out, where=where)
+
+
+def _check_apart(start: int, to: int, n_bytes: int, where: str) -> None:
+    if abs(start - to) < n_bytes:
+        raise NumericsError("`out` must be an operand or share no memory with one", where=where)

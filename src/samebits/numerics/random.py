@@ -23,10 +23,8 @@ class Purpose(IntEnum):
     DROPOUT = 1
     ATTENTION_DROPOUT = 2
     INITIALISATION = 3
-    ORDER = 4
+    BASE_DROPOUT = 4
     SAMPLING = 5
-    HELD_OUT = 6
-    BASE_DROPOUT = 7
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from samebits.pytorch.generation import continue_prompts
 from samebits.pytorch.quiet import quiet_libraries
 from samebits.pytorch.seeds import seed_generators
 from samebits.pytorch.snapshots import TrainingState, bring_back, snapshot
-from samebits.recipe.settings import Settings
+from samebits.recipe.settings import STOCK, Settings
 from samebits.record.checkpoint import keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
@@ -55,6 +55,7 @@ def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) ->
         SamebitsError: bad input, a foreign or damaged state, a full disk, a number that is not finite; no earlier
             checkpoint is lost.
     """
+    assert settings.numerics == STOCK, "another profile has another engine"
     run = RunFolder(out)
     check_target(run, resume=resume)
     inputs = find_inputs(settings)

@@ -97,7 +97,7 @@ class Settings(BaseModel):
 
     # Arithmetic
     numerics: Annotated[Literal["portable-f32", "stock"], _recipe("numerics_profile")] = Field(
-        "stock",
+        "portable-f32",
         description="`portable-f32`: specified arithmetic, the same bits on every machine; `stock`: PyTorch's own "
         "kernels, the same bits on one machine at best",
     )

@@ -24,7 +24,7 @@ from samebits.numerics.facts import library_facts
 from samebits.numerics.optimizer import AdamW, adamw, adamw_scalars, clip_factor, gradient_norm
 from samebits.numerics.sample_tree import SampleTree
 from samebits.numerics.schedules import Schedule
-from samebits.recipe.settings import Settings
+from samebits.recipe.settings import PORTABLE_F32, Settings
 from samebits.record.checkpoint import keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
@@ -55,6 +55,7 @@ def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) ->
         SamebitsError: bad input, a foreign or damaged state, a full disk, a number that is not finite; no earlier
             checkpoint is lost.
     """
+    assert settings.numerics == PORTABLE_F32, "another profile has another engine"
     run = RunFolder(out)
     check_target(run, resume=resume)
     inputs = find_inputs(settings)

@@ -55,9 +55,12 @@ def texts_of(value: Any) -> list[str]:
 def test_the_recipe_has_every_part_and_every_deciding_setting() -> None:
     inputs = find_inputs(Settings())
     recipe = inputs.recipe
-    assert recipe.keys() == {"record_version", "numerics", "settings", "base", "data"}
-    assert (recipe["record_version"], recipe["numerics"]) == (1, "stock")
-    assert set(recipe["settings"]) == set(names_with_role("recipe"))
+    assert recipe.keys() == {"record_version", "numerics", "numerics_version", "settings", "base", "data"}
+    assert (recipe["record_version"], recipe["numerics"]) == (1, "portable-f32")
+    assert set(recipe["settings"]) == {*names_with_role("recipe", "portable-f32"), "total_train_batch_size"}
+    stock = find_inputs(Settings(numerics="stock")).recipe
+    assert stock.keys() == recipe.keys() - {"numerics_version"}
+    assert set(stock["settings"]) == set(names_with_role("recipe", "stock"))
     assert recipe["base"] == {
         **inputs.base.document,
         "tokenizer_sha256": inputs.tokenizer.sha256,

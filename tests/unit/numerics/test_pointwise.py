@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from samebits.errors import NumericsError
-from samebits.numerics.pointwise import call_pointwise, float32_value
+from samebits.numerics.pointwise import call_of_two, call_of_x, float32_value
 
 X = np.ones((3, 4), dtype=np.float32)
 
 
 def relu(x: object, out: object = None) -> object:
-    return call_pointwise("relu", "relu, N-08", ("x",), (x,), out)  # type: ignore[arg-type]
+    return call_of_x("sb_relu_f32", "relu, N-08", x, out)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,21 @@ def test_unusual_arrays_are_taken() -> None:
         assert isinstance(result, np.ndarray)
         assert result.shape == array.shape
         assert np.array_equal(result, array)
+
+
+def test_an_output_may_be_either_operand_of_two() -> None:
+    def gradient(x: np.ndarray, y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+        return call_of_two("sb_tanh_backward_f32", "tanh_backward, N-08", ("x", "y"), x, y, out)
+
+    x, y = X * np.float32(3.0), X * np.float32(0.5)
+    assert gradient(x, y, None).tolist() == (X * np.float32(2.25)).tolist()
+    assert gradient(x, y.copy(), x) is x
+    x = X * np.float32(3.0)
+    assert gradient(x, y, y) is y
+    assert x.tolist() == (X * np.float32(3.0)).tolist()
+    room = np.ones(15, dtype=np.float32)
+    with pytest.raises(NumericsError, match="share no memory"):
+        gradient(room[:12], room[:12], room[3:])
 
 
 def test_a_scalar_must_be_a_float32_value() -> None:

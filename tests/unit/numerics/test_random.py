@@ -19,12 +19,12 @@ def test_equal_streams_give_equal_words() -> None:
 def test_every_field_reaches_the_words() -> None:
     streams = [
         *(Stream(0, Purpose.DROPOUT), Stream(1, Purpose.DROPOUT), Stream(2**32, Purpose.DROPOUT)),
-        *(Stream(0, Purpose.ORDER), Stream(0, Purpose.DROPOUT, step=1), Stream(0, Purpose.DROPOUT, sample=1)),
+        *(Stream(0, Purpose.BASE_DROPOUT), Stream(0, Purpose.DROPOUT, step=1), Stream(0, Purpose.DROPOUT, sample=1)),
         Stream(0, Purpose.DROPOUT, tensor=1),
     ]
     assert len({random.words(stream, 4).tobytes() for stream in streams}) == len(streams)
 
 
 def test_words_are_new_and_32_bits_wide() -> None:
-    words = random.words(Stream(0, Purpose.ORDER), 0)
+    words = random.words(Stream(0, Purpose.BASE_DROPOUT), 0)
     assert (words.dtype, words.shape) == (np.dtype(np.uint32), (0,))

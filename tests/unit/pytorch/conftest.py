@@ -52,7 +52,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings() -> Settings:
-    return settings_from({}, where="test")
+    return settings_from({"numerics": "stock"}, where="test")
 
 
 @pytest.fixture

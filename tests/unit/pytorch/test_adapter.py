@@ -75,21 +75,25 @@ def test_where_a_tensor_lies_in_its_file_does_not_reach_its_place_in_memory(
     ],
 )
 def test_target_modules_are_resolved(llama: Path, targets: list[str] | None, resolved: set[str]) -> None:
-    settings = settings_from({"lora_target_modules": targets} if targets else {}, where="test")
+    settings = settings_from(
+        {"numerics": "stock", "lora_target_modules": targets} if targets else {"numerics": "stock"}, where="test"
+    )
     model = attach_adapter(load_base(llama, "sdpa"), settings)
     # PEFT writes the layers that it found for "all-linear" with their whole paths.
     assert {name.rpartition(".")[2] for name in adapter_config(model)["target_modules"]} == resolved
 
 
 def test_a_module_that_the_base_does_not_have_is_refused(gpt2: Path) -> None:
-    settings = settings_from({"lora_target_modules": ["q_proj"]}, where="test")
+    settings = settings_from({"numerics": "stock", "lora_target_modules": ["q_proj"]}, where="test")
     with pytest.raises(RecipeError, match=r"`lora_target_modules` must name linear layers of the base, got q_proj"):
         attach_adapter(load_base(gpt2, "sdpa"), settings)
 
 
 def test_the_scale_follows_rslora(gpt2: Path) -> None:
     for use_rslora, scale in ((False, 2.0), (True, 8.0)):
-        settings = settings_from({"use_rslora": use_rslora, "lora_r": 16, "lora_alpha": 32}, where="test")
+        settings = settings_from(
+            {"numerics": "stock", "use_rslora": use_rslora, "lora_r": 16, "lora_alpha": 32}, where="test"
+        )
         model = attach_adapter(load_base(gpt2, "sdpa"), settings)
         found = {module.scaling["default"] for module in model.modules() if isinstance(module, LoraLayer)}
         assert found == {scale}

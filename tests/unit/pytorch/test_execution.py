@@ -11,7 +11,7 @@ from samebits.recipe.settings import Settings, names_with_role
 
 def test_threads_come_from_the_setting_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    set_threads(settings_from({"threads": 3}, where="test"))
+    set_threads(settings_from({"numerics": "stock", "threads": 3}, where="test"))
     assert torch.get_num_threads() == 3
 
 

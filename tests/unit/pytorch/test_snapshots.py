@@ -19,7 +19,9 @@ from samebits.record.layout import RunFolder
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-SETTINGS = settings_from({"max_steps": 8, "lr_scheduler_type": "cosine", "warmup_steps": 2}, where="test")
+SETTINGS = settings_from(
+    {"numerics": "stock", "max_steps": 8, "lr_scheduler_type": "cosine", "warmup_steps": 2}, where="test"
+)
 DECIDING = {"isa": "AVX2", "n_threads": 2, "libraries": {"torch": "1"}, "probes": {"exp": "00"}}
 SHA256 = "0" * 64
 

@@ -17,7 +17,9 @@ from samebits.record.trace import read_trace
 
 
 def _run(out: Path, **values: Any) -> TrainingOutcome:
-    settings = settings_from({"max_steps": 4, "save_steps": 2, "threads": 1, **values}, where="test")
+    settings = settings_from(
+        {"numerics": "stock", "max_steps": 4, "save_steps": 2, "threads": 1, **values}, where="test"
+    )
     return train(settings, out, resume=False, progress=Silence())
 
 

@@ -25,6 +25,9 @@ FIELDS = Fields(seed=2**33 + 5, purpose=2, step=3, sample=11, tensor=1)
 STREAM = Stream(FIELDS.seed, Purpose.ATTENTION_DROPOUT, FIELDS.step, FIELDS.sample, FIELDS.tensor)
 DROPPED = Sight(SCALE, window=WINDOW, first=FIRST, dropout=DROPOUT, stream=STREAM)
 PLAIN = Sight(SCALE, causal=False)
+# The last query alone, of two heads whose width is whole vectors: kernels may read what it sees where it lies.
+LAST = Sight(SCALE, first=N_KEYS - 1)
+LAST_HEADS, LAST_D = 2, 16
 
 
 def _operands() -> tuple[F32, F32, F32]:
@@ -47,12 +50,13 @@ def _seen(n: int, sight: Sight) -> slice:
 
 
 def _forward(q: F32, k: F32, v: F32) -> F32:
-    parts = []
+    parts: list[F32] = []
     for sight in (DROPPED, PLAIN):
         some = q[_seen(N_QUERIES, sight)]
         statistics = np.empty((2, N_HEADS, len(some)), dtype=np.float32)
         parts += [attention(some, k, v, sight, statistics=statistics), statistics]
-    return _joined(parts)
+    last = (q[-1:, :LAST_HEADS, :LAST_D], k[..., :LAST_D], v[..., :LAST_D])
+    return _joined([*parts, attention(*last, LAST)])
 
 
 def _backward(q: F32, k: F32, v: F32, dout: F32) -> F32:
@@ -82,7 +86,9 @@ def _oracles(q: Any, k: Any, v: Any) -> list[oracle.Attention]:
 
 
 def _forward_answer(q: Any, k: Any, v: Any) -> list[int]:
-    return _flat([part for one in _oracles(q, k, v) for part in (one.forward(), one.statistics())])
+    parts = [part for one in _oracles(q, k, v) for part in (one.forward(), one.statistics())]
+    q, k, v = ([[head[:LAST_D] for head in row[:LAST_HEADS]] for row in operand] for operand in (q[-1:], k, v))
+    return _flat([*parts, oracle.Attention(q, k, v, SCALE_BITS, first=N_KEYS - 1).forward()])
 
 
 def _backward_answer(q: Any, k: Any, v: Any, dout: Any) -> list[int]:
@@ -103,7 +109,7 @@ CANARIES = (
         _operands,
         _forward,
         _forward_answer,
-        "014eee455ac375085411465e10eb9e9119501f37ce1a41e0923a9dbfa397713a",
+        "bb32789834041027eff3b1feb5841144dfdf21812003377de32cec25fab23dde",
     ),
     _canary(
         "attention_backward",

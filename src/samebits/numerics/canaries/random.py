@@ -16,7 +16,7 @@ from samebits.numerics.random import Purpose, Stream
 
 N_WORDS = 331
 FIRST = 4 * 2**32 - 81
-STREAM = Stream(0x0123456789ABCDEF, Purpose.ORDER, step=0x00FEDCBA, sample=0xDEADBEEF, tensor=0x1234)
+STREAM = Stream(0x0123456789ABCDEF, Purpose.BASE_DROPOUT, step=0x00FEDCBA, sample=0xDEADBEEF, tensor=0x1234)
 FIELDS = oracle.Fields(0x0123456789ABCDEF, 4, 0x00FEDCBA, 0xDEADBEEF, 0x1234)
 
 ROWS, COLUMNS, GAP = 5, 77, 3

@@ -23,8 +23,8 @@ __attribute__((target("xsave"))) uint64_t enabled_by_the_system() {
   return (uint64_t)high << 32 | low;
 }
 
-// Linux gives a process the 8 KB of tiles only on demand, and may refuse (a small signal stack, an old kernel): asking is
-// the only way to know. What was granted holds for every thread, and for children that are forked.
+// Linux gives a process the 8 KB of tiles only on demand, and may refuse (a small signal stack, an old kernel): asking
+// is the only way to know. What was granted holds for every thread, and for children that are forked.
 bool system_grants_tiles() {
 #if defined(__linux__)
   constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
@@ -40,7 +40,7 @@ bool system_grants_tiles() {
 SB_EXPORT const char* sb_isa() { return SB_ISA; }
 SB_EXPORT const char* sb_sources() { return SOURCES; }
 
-constexpr uint32_t CAN_AVX2 = 1, CAN_AVX512 = 2, CAN_AMX = 4;
+[[maybe_unused]] constexpr uint32_t CAN_AVX2 = 1, CAN_AVX512 = 2, CAN_AMX = 4;
 
 // Instruction sets beyond the baseline that processor and system both allow, as a sum of the constants above.
 SB_EXPORT uint32_t sb_processor() {

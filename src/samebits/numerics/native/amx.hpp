@@ -1,5 +1,5 @@
-// Clause N-05 by the instruction that it describes: TDPBF16PS, on tiles of 16 rows by 16 columns by 32 steps of k. It takes
-// no notice of MXCSR.
+// Clause N-05 by the instruction that it describes: TDPBF16PS, on tiles of 16 rows by 16 columns by 32 steps of k. It
+// takes no notice of MXCSR.
 #pragma once
 #include "blocks.hpp"
 
@@ -38,29 +38,11 @@ struct ChainState {
   ~ChainState() {}
 };
 
-struct Step {
-  const Left* a;
-  int n_rows;
-  int64_t n_blocks;
-  const uint32_t* b;
-  const float* unpacked;
-  int64_t b_panel;
-  int n_panels;
-  Emission* emission;  // may be written out meanwhile
-  float* result;       // where the sums go: `acc`, or, after the last run, elsewhere
-  const char* ahead;
-  int64_t ahead_bytes;
-  float* acc;
-  int64_t acc_panel;
-  bool fresh;
-  bool tiny;
-};
-
 constexpr int64_t ACC_BYTES = PANEL * 4;
 
 // 32 rows by 32 columns.
 static inline void two_by_two(const Step& s, const uint32_t* b, const float* acc, float* result) {
-  const Left* a = s.a;
+  const Left* a = (const Left*)s.a;
   if (s.fresh) {
     _tile_zero(0);
     _tile_zero(1);
@@ -103,7 +85,7 @@ static inline void two_by_two(const Step& s, const uint32_t* b, const float* acc
 template <int N_PANELS>
 static inline void one_by(const Step& s) {
   constexpr bool TWO = N_PANELS == 2;
-  const Left* a = s.a;
+  const Left* a = (const Left*)s.a;
   const uint32_t *b = s.b, *b2 = s.b + s.b_panel;
   float *acc = s.acc, *acc2 = acc + s.acc_panel;
   _tile_zero(0);
@@ -162,7 +144,8 @@ static inline int64_t tile_start(int64_t n_rows, int64_t tile) {
   return tile * TILE_ROWS < n_rows ? tile * TILE_ROWS : n_rows;
 }
 
-static inline void pack_left(const Operand& a, int64_t row, int n_rows, int64_t k0, int64_t n_k, Left* out, int& least) {
+static inline void pack_left(const Operand& a, int64_t row, int n_rows, int64_t k0, int64_t n_k, Left* out,
+                             int& least) {
   const int whole = n_rows <= 16 ? 16 : 32;
   for (int i = 0; i < whole; i++) {
     Left* line = out + i * BLOCK_K;

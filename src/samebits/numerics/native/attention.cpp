@@ -57,20 +57,43 @@ Normalizer exponentials(float* row, int64_t begin, int64_t end, float scale) {
   return r;
 }
 
+// Products over d of one query with keys `begin` to `end` - 1 where they lie; a last vector is filled with its last key.
+void score_in_place(const float* q, const float* k, int64_t k_row, int64_t d, int64_t begin, int64_t end, float* out) {
+  for (int64_t j = begin; j < end; j += WIDTH, out += WIDTH) {
+    f32v chains{};
+    for (int64_t c = 0; c < d; c += WIDTH) {
+      f32v keys[WIDTH];
+      for (int i = 0; i < WIDTH; i++) {
+        const float* at = k + least(j + i, end - 1) * k_row + c;
+        __builtin_prefetch(at + WIDTH * k_row);
+        keys[i] = load(at);
+      }
+      transpose(keys);
+#pragma GCC unroll 16
+      for (int i = 0; i < WIDTH; i++) chains = fma(splat(q[c + i]), keys[i], chains);
+    }
+    store(out, chains);
+  }
+}
+
 struct Worker {
   const Forward& job;
   const Shape& s;
   Scratch sizes;
   float *keys, *values, *scores, *weights, *queries;  // weights: scores of one row of keys side by side
   int64_t packed;  // the head whose keys and values lie there
+  bool in_place;   // one query is not worth packing: keys and values are read where they lie
 
   Worker(const Forward& job, float* scratch)
       : job(job), s(job.shape), sizes(s), keys(scratch), values(keys + up(sizes.key_floats, 16)),
         scores(values + sizes.value_floats), weights(scores + sizes.score_floats),
-        queries(weights + sizes.score_floats), packed(-1) {}
+        queries(weights + sizes.score_floats), packed(-1),
+        in_place(s.n_queries == 1 && s.n_heads <= 2 * s.n_kv_heads && s.d % WIDTH == 0) {}
 
   void attend(int64_t head, int64_t row0, int64_t row1) {
     const int64_t shared = head / (s.n_heads / s.n_kv_heads);
+    if (in_place) tile_of_rows(head, row0, 1);
+    if (in_place) return;
     if (shared != packed) pack(shared);
     for (int64_t row = row0; row < row1; row += ROWS) tile_of_rows(head, row, (int)least(ROWS, row1 - row));
   }
@@ -86,9 +109,15 @@ struct Worker {
     const Steps seen = keys_of(s, p, n_rows);
     const Rounds rounds(seen);
     const int64_t apart = row_floats(rounds.n());
-    pack_rows(job.q.of(head) + row * job.q.row, job.q.row, 1, n_rows, s.d, queries);
-    score_tile(queries, n_rows, keys, panel_stride(s.d), s.d, down(seen.begin, WIDTH) / WIDTH,
-               up(seen.end, WIDTH) / WIDTH, scores + down(seen.begin, WIDTH) - rounds.begin, apart);
+    const int64_t from = down(seen.begin, WIDTH);
+    if (in_place) {
+      const int64_t shared = head / (s.n_heads / s.n_kv_heads);
+      score_in_place(job.q.of(head), job.k.of(shared), job.k.row, s.d, from, seen.end, scores + from - rounds.begin);
+    } else {
+      pack_rows(job.q.of(head) + row * job.q.row, job.q.row, 1, n_rows, s.d, queries);
+      score_tile(queries, n_rows, keys, panel_stride(s.d), s.d, from / WIDTH, up(seen.end, WIDTH) / WIDTH,
+                 scores + from - rounds.begin, apart);
+    }
     float sums[ROWS];
     for (int r = 0; r < n_rows; r++) {
       float* x = scores + r * apart;
@@ -102,9 +131,11 @@ struct Worker {
       if (job.dropout.threshold) drop(x, head, p + r, rounds.begin, begin, end);
     }
     const Steps steps = seen.within(rounds.begin, rounds.end);
-    pack_rows(scores, apart, 1, n_rows, steps.end, weights);
-    Chains c{weights, n_rows, nullptr, s.padded(), n_rows};
+    if (n_rows > 1) pack_rows(scores, apart, 1, n_rows, steps.end, weights);
+    Chains c{n_rows > 1 ? weights : scores, n_rows, nullptr, in_place ? job.v.row : s.padded(), n_rows};
     int64_t panel = 0;
+    for (; n_rows == 1 && panel + 4 <= s.n_panels(); panel += 4)
+      weigh<4>(c, steps, rounds.begin, panel, sums, head, row);
     for (; panel + 2 <= s.n_panels(); panel += 2) weigh<2>(c, steps, rounds.begin, panel, sums, head, row);
     if (panel < s.n_panels()) weigh<1>(c, steps, rounds.begin, panel, sums, head, row);
   }
@@ -126,7 +157,8 @@ struct Worker {
   void weigh(Chains& c, const Steps& steps, int64_t origin, int64_t panel, const float* sums, int64_t head,
              int64_t row) {
     float chains[ROWS * NV * WIDTH] = {};
-    c.b = values + origin * s.padded() + panel * WIDTH;
+    const float* v = in_place ? job.v.of(head / (s.n_heads / s.n_kv_heads)) : values;
+    c.b = v + origin * c.b_step + panel * WIDTH;
     take<NV>(c, steps, chains);
     for (int r = 0; r < c.n_rows; r++) {
       float* out = job.out.of(head) + (row + r) * job.out.row + panel * WIDTH;

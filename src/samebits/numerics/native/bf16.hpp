@@ -16,7 +16,7 @@ SB_INLINE void store_16(uint16_t* to, i32v x) {
   memcpy(to, &low, sizeof low);
 }
 
-// bfloat16 is the upper half of float32: to nearest, ties to even, carrying into the exponent; a NaN only becomes quiet.
+// bfloat16 is float32's upper half: to nearest, ties to even, carrying into the exponent; a NaN only becomes quiet.
 SB_INLINE i32v to_bf16(f32v x) {
   i32v bits = bits_of(x);
   i32v upper = (i32v)((u32v)bits >> 16);

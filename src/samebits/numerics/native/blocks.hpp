@@ -1,6 +1,6 @@
 // The order in which the bfloat16 product (clause N-05) reads its right operand: the order of AMX's tiles, on every
-// processor. Panels of 32 columns; a panel has blocks of 32 steps of k; a block two halves of 16 columns; a half has for
-// each pair of steps and each column one word, the even step's bits low, the odd one's high. What is missing is +0.
+// processor. Panels of 32 columns; a panel has blocks of 32 steps of k; a block two halves of 16 columns; a half has
+// for each pair of steps and each column one word, the even step's bits low, the odd one's high. What is missing is +0.
 #pragma once
 #include "bf16.hpp"
 #include "state.hpp"
@@ -51,10 +51,29 @@ struct Emission {
   }
 };
 
-// --- which products of sums can need flushing (only where no state does it) ---
+// What an engine is asked: a tile of rows times one or two panels, over a run of blocks.
+struct Step {
+  const void* a;  // the engine's packed rows
+  int n_rows;
+  int64_t n_blocks;
+  const uint32_t* b;      // the first panel's first block
+  const float* unpacked;  // the same as float32, or null
+  int64_t b_panel;        // words from panel to panel
+  int n_panels;
+  float* acc;         // [rows][32], what waits between runs
+  int64_t acc_panel;  // floats from panel to panel
+  float* result;      // where the sums go: `acc`, or, after the last run, elsewhere
+  bool fresh;         // start from +0, without reading `acc`
+  bool tiny;          // partial sums may have to be flushed, and no state does it
+  Emission* emission;  // may be written out meanwhile
+  const char* ahead;   // this tile's share of each block that is needed next, or null
+  int64_t ahead_bytes;
+};
+
+// --- which sums of products can need flushing (only where no state does it) ---
 //
-// A bfloat16 with biased exponent x is a multiple of 2^(x - 134). A product's terms are multiples of 2^(x + y - 268), and
-// so is every partial sum, rounded or not. From x + y = 142 on that is 2^-126 or more: nothing but zero lies below.
+// A bfloat16 with biased exponent x is a multiple of 2^(x - 134). With one of y it makes multiples of 2^(x + y - 268), and
+// so is every partial sum, rounded or not. From x + y = 142 on that is 2^-126 or more: only zero lies below.
 constexpr int NOTHING_TINY = 142;
 constexpr int NO_EXPONENT = 255;
 
@@ -169,8 +188,8 @@ static inline uint32_t least_exponent(const uint32_t* panels, int64_t k, int64_t
   return least;
 }
 
-// Blocks `block0` to `block1` of `n_panels` panels, from `panel0` on, of the transpose of an operand of k rows that lies in
-// panels itself. Neighbours are read together: they lie side by side.
+// Blocks `block0` to `block1` of `n_panels` panels, from `panel0` on, of the transpose of an operand of k rows that
+// lies in panels itself. Neighbours are read together: they lie side by side.
 static inline void transpose_blocks(const uint32_t* panels, int64_t k, int64_t block0, int64_t block1, int64_t panel0,
                                     int64_t n_panels, uint32_t* out, int64_t out_panel) {
   for (int64_t block = block0; block < block1; block++) {

@@ -7,8 +7,8 @@ namespace {
 
 constexpr double LEAST_SHARE = 1 << 15;
 
-// binary16 has its exponent's bias lower by 112: the product with 2^112 is exact, for subnormals too. All-ones exponents
-// stay all ones; a NaN becomes quiet.
+// binary16 has its exponent's bias lower by 112: the product with 2^112 is exact, for subnormals too. All-ones
+// exponents stay all ones; a NaN becomes quiet.
 SB_INLINE f32v from_f16(i32v x) {
   i32v magnitude = (x & 0x7fff) << 13;
   i32v finite = bits_of(from_bits(magnitude) * splat(0x1p112f));

@@ -5,6 +5,8 @@
 
 namespace sb {
 
+constexpr int SIDE_BY_SIDE = 2;
+
 struct Pointwise {
   void (*range)(const Pointwise&, int64_t, int64_t);
   int64_t n;
@@ -25,6 +27,14 @@ __attribute__((always_inline)) inline void each(const Pointwise& job, int64_t st
   const float *x = job.x, *y = job.y;
   float* out = job.out;
   int64_t i = start;
+  // Several vectors side by side: their chains of operations do not wait for one another.
+  for (; i + SIDE_BY_SIDE * WIDTH <= end; i += SIDE_BY_SIDE * WIDTH) {
+    f32v result[SIDE_BY_SIDE];
+#pragma GCC unroll 2
+    for (int v = 0; v < SIDE_BY_SIDE; v++) result[v] = apply(load(x + i + v * WIDTH), load(y + i + v * WIDTH), scalar);
+#pragma GCC unroll 2
+    for (int v = 0; v < SIDE_BY_SIDE; v++) store(out + i + v * WIDTH, result[v]);
+  }
   for (; i + WIDTH <= end; i += WIDTH) store(out + i, apply(load(x + i), load(y + i), scalar));
   if (i < end) {
     Elements last{i, (int)(end - i)};

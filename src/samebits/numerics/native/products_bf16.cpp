@@ -1,5 +1,6 @@
-// Clause N-05: per block of 32 steps of k two chains of fma, even and odd steps; their sum onto C; then, in N-01's state, one
-// add of the bias and, where asked for, one add to what C held. `engine` is AMX where this library has it, else a replay.
+// Clause N-05: per block of 32 steps of k two chains of fma, even and odd steps; their sum onto C; then, in N-01's
+// state, one add of the bias and, where asked for, one add to what C held. `engine` is AMX where this library has it, else a
+// replay.
 #include "blocks.hpp"
 #include "pool.hpp"
 #if SB_AMX
@@ -12,7 +13,8 @@ namespace sb {
 namespace {
 
 constexpr double LEAST_SHARE = 1 << 16;
-constexpr int64_t LONG_C = 1 << 19;  // elements
+constexpr int64_t LONG_C = 1 << 19;  // elements: as much as the second cache holds
+constexpr int64_t MANY_RUNS = 6;  // a longer left operand is worth fewer readings, though more sums wait
 constexpr int64_t STRETCH_WORDS = 8 << 20;  // of a transposed weight, packed at once
 
 struct Product {
@@ -41,7 +43,7 @@ struct Plan {
     n_runs = pieces(n_blocks, (p.m > engine::ONCE_ROWS ? engine::RUN_BLOCKS : engine::LONG_RUN_BLOCKS) * 3 / 2);
     block_rows = least_of(p.m, engine::BLOCK_ROWS);
     most_tiles = engine::n_tiles(block_rows);
-    chunk_panels = least_of(n_panels, engine::CHUNK_PANELS);
+    chunk_panels = least_of(n_panels, n_runs > MANY_RUNS ? 2 * engine::CHUNK_PANELS : engine::CHUNK_PANELS);
     left_bytes = lines(most_tiles * n_blocks * engine::LEFT_OF_BLOCK * sizeof(engine::Left));
     acc_bytes = lines(chunk_panels * acc_panel() * 4);
     unpacked_bytes = lines(engine::UNPACKED_FLOATS * 4);
@@ -142,7 +144,7 @@ struct Worker {
       if (p.transposed) transpose_blocks(p.transposed, p.n, block0, block1, panel0, panel1 - panel0, turned, b_panel);
       else b = p.panels + panel0 * b_panel + block0 * BLOCK_WORDS;
       for (int64_t panel = panel0; panel < panel1; panel += together, b += together * b_panel) {
-        engine::Step s;
+        Step s;
         s.n_blocks = block1 - block0, s.fresh = run == 0;
         s.b = b, s.b_panel = b_panel, s.n_panels = shorter(panel1 - panel, together);
         s.acc_panel = plan.acc_panel();
@@ -153,7 +155,8 @@ struct Worker {
                                   : run + 1 < plan.n_runs ? p.panels + panel0 * b_panel + block1 * BLOCK_WORDS
                                                           : p.panels + panel1 * b_panel);
         }
-        multiply_panels(s, rows, run, panel, acc + (panel - panel0) * plan.acc_panel());
+        // Sums that need not wait for another run all pass through the same memory.
+        multiply_panels(s, rows, run, panel, plan.n_runs == 1 ? acc : acc + (panel - panel0) * plan.acc_panel());
       }
     }
   }
@@ -164,7 +167,7 @@ struct Worker {
   }
 
   // One or two panels' run, on all rows of a block.
-  void multiply_panels(engine::Step& s, const Rows& rows, int64_t run, int64_t panel, float* acc) {
+  void multiply_panels(Step& s, const Rows& rows, int64_t run, int64_t panel, float* acc) {
     const int exponent = least_of(exponent_of(panel), exponent_of(panel + s.n_panels - 1));
     const bool last = run + 1 == plan.n_runs;
     const char* ahead = s.ahead;
@@ -296,13 +299,14 @@ int32_t multiply_transposed(const Product& whole, int64_t weight_k, int64_t weig
 }  // namespace
 }  // namespace sb
 
-// Operands are float32, rounded to bfloat16 as they are read (N-14), or bfloat16 already. Strides are in elements; of each
-// operand's two, one is 1. Products return 0, or 1 where there was no memory.
+// Operands are float32, rounded to bfloat16 as they are read (N-14), or bfloat16 already. Strides are in elements; of
+// each operand's two, one is 1. Products return 0, or 1 where there was no memory.
 SB_EXPORT int32_t sb_linear_bf16(int64_t m, int64_t n, int64_t k, const void* a, int32_t a_is_f32, int64_t a_row,
                                  int64_t a_k, const uint32_t* panels, float* c, int64_t c_row, int64_t c_n,
                                  const float* bias, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, panels, nullptr, c, c_row, c_n, bias, accumulate != 0, m * n >= sb::LONG_C};
+  const sb::Operand left{a, a_is_f32 != 0, a_row, a_k};
+  const sb::Product p{m, n, k, left, panels, nullptr, c, c_row, c_n, bias, accumulate != 0, m * n >= sb::LONG_C};
   sb::Crew crew(n_threads);
   return sb::multiply(crew, p, n_threads, nullptr);
 }
@@ -312,7 +316,8 @@ SB_EXPORT int32_t sb_linear_backward_bf16(int64_t m, int64_t n, int64_t k, const
                                           int64_t a_row, int64_t a_k, const uint32_t* panels, float* c, int64_t c_row,
                                           int64_t c_n, int32_t accumulate, int32_t n_threads) {
   if (m == 0 || n == 0) return 0;
-  const sb::Product p{m, n, k, {a, a_is_f32 != 0, a_row, a_k}, nullptr, panels, c, c_row, c_n, nullptr, accumulate != 0, m * n >= sb::LONG_C};
+  const sb::Operand left{a, a_is_f32 != 0, a_row, a_k};
+  const sb::Product p{m, n, k, left, nullptr, panels, c, c_row, c_n, nullptr, accumulate != 0, m * n >= sb::LONG_C};
   return sb::multiply_transposed(p, n, k, n_threads);
 }
 

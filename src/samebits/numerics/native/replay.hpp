@@ -1,5 +1,5 @@
-// Clause N-05 by fma: the two chains of a block, then their sum onto what the blocks before it gave. Accumulators lie in
-// memory, [rows][32] per panel; a kernel holds both chains of MR rows by NV vectors in registers.
+// Clause N-05 by fma: the two chains of a block, then their sum onto what the blocks before it gave. Accumulators lie
+// in memory, [rows][32] per panel; a kernel holds both chains of MR rows by NV vectors in registers.
 #pragma once
 #include "blocks.hpp"
 
@@ -15,38 +15,21 @@ constexpr int TILE_ROWS = 6, MIDDLE_VECTORS = 2, FEW_ROWS = 3, FEW_VECTORS = 4;
 #else
 constexpr int TILE_ROWS = 2, MIDDLE_VECTORS = 2, FEW_ROWS = 1, FEW_VECTORS = 2;
 #endif
-constexpr int64_t ONCE_ROWS = 14;
-constexpr int64_t LONG_RUN_BLOCKS = 128;
 constexpr int64_t RUN_BLOCKS = 4;     // a panel's run, unpacked, stays in the nearest cache
 constexpr int64_t BLOCK_ROWS = 448;   // the left operand's run stays in the second
 constexpr int64_t CHUNK_PANELS = 8;
 constexpr int64_t TILES_TOGETHER = 1 << 20;
 constexpr bool EMITS = false;
 constexpr int64_t UNPACKING_TILES = 4;  // so many uses pay for unpacking a panel's run
+// With no more rows than fewer tiles take, runs are long, for nothing is unpacked.
+constexpr int64_t ONCE_ROWS = TILE_ROWS * (UNPACKING_TILES - 1);
+constexpr int64_t LONG_RUN_BLOCKS = 128;
 
 typedef float Left;  // packed rows: [k][rows of the tile], float32 that are bfloat16
 typedef FlushState ChainState;
 struct PartState {
   PartState() {}
   ~PartState() {}
-};
-
-struct Step {
-  const Left* a;
-  int n_rows;
-  int64_t n_blocks;
-  const uint32_t* b;        // the first panel's first block
-  const float* unpacked;    // or null
-  int64_t b_panel;          // words from panel to panel
-  int n_panels;             // 1 or 2
-  Emission* emission;
-  float* result;
-  const char* ahead;
-  int64_t ahead_bytes;
-  float* acc;
-  int64_t acc_panel;        // floats from panel to panel
-  bool fresh;               // start from +0, without reading `acc`
-  bool tiny;                // partial sums may have to be flushed, and no state does it
 };
 
 // Vector `v` of a panel's row `step` of a block.
@@ -56,7 +39,8 @@ struct Packed {
   static constexpr int64_t BLOCK = BLOCK_WORDS;
   SB_INLINE f32v row(const Packed& b, int pair, bool odd, int v) {
     const int column = v * WIDTH % PANEL;
-    i32v words = load_words(b.at + v * WIDTH / PANEL * b.panel + column / HALF * HALF_WORDS + pair * HALF + column % HALF);
+    const uint32_t* half = b.at + v * WIDTH / PANEL * b.panel + column / HALF * HALF_WORDS;
+    i32v words = load_words(half + pair * HALF + column % HALF);
     return from_bits(odd ? words & (int32_t)0xffff0000 : words << 16);
   }
 };
@@ -73,11 +57,11 @@ struct ByState {
   SB_INLINE f32v fma(f32v a, f32v b, f32v c) { return sb::fma(a, b, c); }
   SB_INLINE f32v add(f32v a, f32v b) { return a + b; }
 };
-// Flushing where no state does it. A sum below 2^-126 is exact. An fma that was rounded to 2^-126 with subnormals around it
-// is too small if 24 bits with any exponent would have stayed below: if it is less than 2^-126 - 2^-151, half a step of
-// those. Binary64 can tell: so near to 2^-126 it holds product and sum exactly.
+// Flushing where no state does it. A sum below 2^-126 is exact. An fma that was rounded to 2^-126 with subnormals
+// around it is too small if 24 bits with any exponent would have stayed below: if it is less than 2^-126 - 2^-151, half a step
+// of those. Binary64 can tell: so near to 2^-126 it holds product and sum exactly.
 struct ByHand {
-  SB_INLINE f32v without_sign_of_zero(f32v x, i32v tiny) {
+  SB_INLINE f32v zero_where_tiny(f32v x, i32v tiny) {
     return select(tiny, from_bits(bits_of(x) & (int32_t)0x80000000), x);
   }
   SB_INLINE f32v fma(f32v a, f32v b, f32v c) {
@@ -86,11 +70,11 @@ struct ByHand {
     const f64v sum = to_f64(a) * to_f64(b) + to_f64(c);
     const double limit = 0x1p-126 - 0x1p-151;
     const i32v below = __builtin_convertvector((sum < limit) & (sum > -limit), i32v);
-    return without_sign_of_zero(rounded, (magnitude < 0x00800000) | ((magnitude == 0x00800000) & below));
+    return zero_where_tiny(rounded, (magnitude < 0x00800000) | ((magnitude == 0x00800000) & below));
   }
   SB_INLINE f32v add(f32v a, f32v b) {
     const f32v sum = a + b;
-    return without_sign_of_zero(sum, bits_of(absolute(sum)) < 0x00800000);
+    return zero_where_tiny(sum, bits_of(absolute(sum)) < 0x00800000);
   }
 };
 
@@ -112,7 +96,7 @@ SB_INLINE void step(const float* a, const B& b, int pair, bool odd, f32v (&sums)
 
 template <int MR, int NV, class B, class Flush>
 __attribute__((noinline)) void chains(const Step& s, B b, float* acc, bool fresh) {
-  const float* a = s.a;
+  const Left* a = (const Left*)s.a;
   const int64_t acc_panel = s.acc_panel;
   for (int64_t block = 0; block < s.n_blocks; block++) {
     f32v even[MR][NV] = {}, odd[MR][NV] = {};
@@ -183,7 +167,8 @@ static inline int64_t tile_start(int64_t n_rows, int64_t tile) { return n_rows *
 constexpr int64_t LEFT_OF_BLOCK = TILE_ROWS * BLOCK_K;  // elements of one tile's block
 
 // Rows `row` to row + n_rows - 1, steps from k0 on.
-static inline void pack_left(const Operand& a, int64_t row, int n_rows, int64_t k0, int64_t n_k, Left* out, int& least) {
+static inline void pack_left(const Operand& a, int64_t row, int n_rows, int64_t k0, int64_t n_k, Left* out,
+                             int& least) {
   for (int64_t k = 0; k < n_k; k += BLOCK_K, out += n_rows * BLOCK_K)
     for (int i = 0; i < n_rows; i++) {
       uint16_t line[BLOCK_K];

@@ -57,8 +57,8 @@ class FloatState {
   Word saved_;
 };
 
-// Clause N-05's flushing, inside a FloatState. x86-64 can do it by its state: it decides after rounding what is too small,
-// as that clause does. Elsewhere nothing is set, and kernels flush by hand (so that this can be tested, here too).
+// Clause N-05's flushing, inside a FloatState. x86-64 can do it by its state: it decides after rounding what is too
+// small, as that clause does. Elsewhere nothing is set and kernels flush by hand; SB_FLUSH_BY_HAND tests that here.
 #if defined(__x86_64__) && !defined(SB_FLUSH_BY_HAND)
 constexpr bool STATE_FLUSHES = true;
 class FlushState {

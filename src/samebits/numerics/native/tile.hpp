@@ -24,7 +24,7 @@ typedef void TileKernel(const Tile&);
 // The most rows for each number of vectors: accumulators, one row of b and one broadcast fit in the registers.
 constexpr int most_rows(int n_vectors) {
 #if SB_WIDTH == 16
-  return n_vectors == 1 ? 16 : n_vectors == 2 ? 14 : n_vectors == 4 ? 6 : 3;
+  return n_vectors == 1 ? 16 : n_vectors == 2 ? 12 : n_vectors == 4 ? 6 : 3;
 #elif SB_WIDTH == 8
   return n_vectors == 1 ? 12 : n_vectors == 2 ? 6 : n_vectors == 4 ? 3 : 1;
 #elif defined(__aarch64__)

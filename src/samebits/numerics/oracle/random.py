@@ -55,11 +55,6 @@ def uniform(drawn: int, n_columns: int) -> int:
     return mul(factor, nearest_inverse_root(n_columns))
 
 
-def permutation(n: int, fields: Fields) -> list[int]:
-    """Return 0..n-1 in random order (N-23)."""
-    return sorted(range(n), key=lambda i: (word(fields, 2 * i) * WORD + word(fields, 2 * i + 1), i))
-
-
 def nearest(x: Fraction) -> int:
     """Return the float32 nearest to x."""
     # 64 bits more than a float32 has, and a last one that says whether anything is left.
