@@ -70,6 +70,7 @@ CUTS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "two threads": {"threads": 2},
     "three threads": {"threads": 3},
+    "more threads than cores": {"threads": 8},
     "two passes of two samples": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
     "four passes of one sample": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4},
     "evaluation one by one": {"per_device_eval_batch_size": 1},

@@ -70,6 +70,6 @@ def test_an_evaluation_that_is_not_finite_is_refused(
     value: float, adapted: AdaptedModel, samples: Sequence[TokenSample]
 ) -> None:
     adapted.flat.fill(value)
-    with pytest.raises(NonFiniteError, match=r"the loss must be finite, got (nan|inf) \(evaluation\); lower") as caught:
+    with pytest.raises(NonFiniteError, match=r"the evaluation loss must be finite, got (nan|inf); lower") as caught:
         evaluate(adapted.model, samples[:2], 10**6)
     assert caught.value.exit_code == 2
