@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from samebits.data.dataset import TokenSample
 from samebits.models.decoder import Decoder
@@ -13,7 +13,7 @@ MIB = 1 << 20
 ITEM_BYTES = 4
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PassPlan:
     """Rows of one pass, and whether every block keeps its activations or computes them again.
 
@@ -34,11 +34,16 @@ def plan_pass(
         n_gradient_floats: of one sample, where there are gradients.
     """
     longest = max(len(sample.input_ids) for sample in samples)
-    for keeps_activations in (True, False):
-        floats_per_row = model.floats_per_row(keeps_activations=keeps_activations)
-        n_rows = budget_mib * MIB // (ITEM_BYTES * floats_per_row)
-        rows_per_sample = math.ceil(n_gradient_floats / floats_per_row)
-        if n_rows >= longest + rows_per_sample:
-            return PassPlan(n_rows, keeps_activations, rows_per_sample)
+    kept, again = (
+        _within(model, budget_mib, n_gradient_floats, keeps_activations=keeps_activations)
+        for keeps_activations in (True, False)
+    )
+    plan = kept if kept.n_rows >= longest + kept.rows_per_sample else again
     # A sample that does not fit even so is a pass of its own: there is no smaller unit.
-    return PassPlan(longest + rows_per_sample, keeps_activations=False, rows_per_sample=rows_per_sample)
+    return dataclasses.replace(plan, n_rows=max(plan.n_rows, longest + plan.rows_per_sample))
+
+
+def _within(model: Decoder, budget_mib: int, n_gradient_floats: int, *, keeps_activations: bool) -> PassPlan:
+    floats_per_row = model.floats_per_row(keeps_activations=keeps_activations)
+    n_rows = budget_mib * MIB // (ITEM_BYTES * floats_per_row)
+    return PassPlan(n_rows, keeps_activations, math.ceil(n_gradient_floats / floats_per_row))
