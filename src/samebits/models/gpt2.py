@@ -125,8 +125,7 @@ class GPT2Block(Block[Kept]):
         self.name, self.norm_1, self.norm_2 = name, norm_1, norm_2
         self.c_attn, self.attn_proj = layers[f"{name}.attn.c_attn"], layers[f"{name}.attn.c_proj"]
         self.c_fc, self.mlp_proj = layers[f"{name}.mlp.c_fc"], layers[f"{name}.mlp.c_proj"]
-        self.n_heads: int = config["n_head"]
-        self.width: int = config["n_embd"]
+        self.n_heads, self.width = int(config["n_head"]), int(config["n_embd"])
         layer = int(name.rpartition(".")[2])
         scale = inverse_root(self.width // self.n_heads)
         self.attention = AttentionShape(layer, scale, None, config.get("attn_pdrop", 0.1))

@@ -87,9 +87,10 @@ def restore(state: TrainingState, checkpoint: Checkpoint, where: str) -> None:
         CheckpointError: its tensors are not this adapter's or not those that its trace tells, or its state is not ours.
     """
     into = {f"parameter.{name}": view for name, view in state.adapted.parameters.items()} | state.optimizer_tensors()
-    found = {name: (array.dtype, array.shape) for name, array in checkpoint.tensors.items()}
-    expected: dict[str, Any] = {name: (np.dtype(np.float32), view.shape) for name, view in into.items()}
-    expected[TRACE] = (np.dtype(np.uint8), found[TRACE][1] if TRACE in found else (0,))
+    # A file is little-endian, whatever this machine is.
+    found = {name: (str(array.dtype.newbyteorder("=")), array.shape) for name, array in checkpoint.tensors.items()}
+    expected: dict[str, tuple[str, Any]] = {name: ("float32", view.shape) for name, view in into.items()}
+    expected[TRACE] = ("uint8", found.get(TRACE, ("", (0,)))[1])
     if found != expected:
         odd = min(name for name in expected.keys() | found.keys() if found.get(name) != expected.get(name))
         raise CheckpointError("a checkpoint must hold the tensors of this adapter", got=f"{odd} astray", where=where)

@@ -77,6 +77,15 @@ def _snapshot(state: TrainingState) -> tuple[dict[str, Any], dict[str, Any]]:
     return {name: array.copy() for name, array in tensors.items()}, dict(told)
 
 
+def test_numbers_of_another_byte_order_are_the_same_numbers(state: TrainingState) -> None:
+    """A big-endian machine finds those of the file to be of another order than its own."""
+    tensors, told = _snapshot(state)
+    swapped = {name: array.astype(array.dtype.newbyteorder("S")) for name, array in tensors.items()}
+    other = _new(state)
+    restore(other, Checkpoint(2, swapped, told), "here")
+    assert _bytes(other) == _bytes(state)
+
+
 def test_a_run_without_a_checkpoint_is_left_at_its_beginning(state: TrainingState, tmp_path: Path) -> None:
     other = _new(state)
     note = bring_back(RunFolder(tmp_path), other, RECIPE_SHA256)
