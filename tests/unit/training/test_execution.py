@@ -28,3 +28,13 @@ def test_it_tells_what_the_kernels_really_used(portable: Callable[..., Settings]
 
 def test_nothing_of_the_recipe_is_in_it(portable: Callable[..., Settings]) -> None:
     assert not {"seed", "lora_r", "learning_rate"} & execution_document(portable(), "x").keys()
+
+
+def test_a_library_without_metadata_ends_no_training(
+    portable: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert execution_document(portable(), "x")["libraries"] == {"numpy": None, "tokenizers": None, "jinja2": None}
