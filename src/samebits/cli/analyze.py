@@ -14,7 +14,7 @@ from samebits.report.files import write_report
 from samebits.report.html import HEADLINES, percent
 from samebits.report.runs import find_runs
 from samebits.report.table import render_table
-from samebits.study.experiment import read_experiment
+from samebits.study.rows import read_experiment
 
 
 @click.command("analyze", short_help="Score run folders and write the report.")
@@ -40,6 +40,7 @@ def command(folder: Path, out: Path | None, as_json: bool) -> None:
         rows = [
             (
                 run["name"],
+                run["numerics"] or "unknown",
                 run["environment"],
                 run["verdict"],
                 (run["golden_digest"] or "none")[:12],
@@ -47,7 +48,7 @@ def command(folder: Path, out: Path | None, as_json: bool) -> None:
             )
             for run in document["runs"]
         ]
-        head = ("run", "environment", "verdict", "golden", "remark")
+        head = ("run", "profile", "environment", "verdict", "golden", "remark")
         click.echo(render_table(head, [(*row, "")[: len(head)] for row in rows]))
         click.echo(f"\n{HEADLINES[overall['verdict']]}: golden set score {percent(overall['score'])}, ", nl=False)
         click.echo(f"agreement across environments {percent(cross['agreement'])}")

@@ -7,6 +7,7 @@ whose traceback is shown), 130 interrupted. Python and click would both exit 1 o
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import subprocess
@@ -51,6 +52,17 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"samebits.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse a name that is no command with the nearest one that is."""
+        name = args[0]
+        if not name.startswith("-") and name not in COMMANDS:
+            nearest = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
+            ctx.fail(f"no such command: `{printable(name)}`{hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table without importing what it names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 from datetime import UTC, datetime
@@ -15,10 +16,14 @@ from samebits.report.analysis import analyze_folder
 from samebits.report.files import write_report
 from samebits.report.html import HEADLINES
 from samebits.report.table import render_table
-from samebits.study.experiment import DEFAULT_RUNS, EXIT_CODES, Experiment, run_study
+from samebits.study.experiment import DEFAULT_RUNS, run_study
+from samebits.study.plan import FACTORS
 from samebits.study.progress import LiveLine, PlainLines
+from samebits.study.rows import EXIT_CODES, Experiment
 from samebits.study.runner import DEFAULT_TIMEOUT_S, ChildRunner
-from samebits.study.variation import FACTORS, GOLDEN
+from samebits.study.variation import GOLDEN_RUNS
+
+HEAD = ("run", "changed", "expected", "seen", "held", "golden digest")
 
 
 @click.command("study", short_help="Run the whole experiment on the embedded model.")
@@ -28,9 +33,9 @@ from samebits.study.variation import FACTORS, GOLDEN
     type=click.IntRange(min=2),
     default=DEFAULT_RUNS,
     show_default=True,
-    help="Runs with nothing changed, the golden run among them.",
+    help="Portable runs with nothing changed, the golden run among them.",
 )
-@click.option("--full", is_flag=True, help="More values of each factor, and pairs: several times as long.")
+@click.option("--full", is_flag=True, help="More values of each factor, several changes at once, surroundings of stock runs: several times as long.")
 @click.option("--only", multiple=True, type=click.Choice(FACTORS), help="Vary this factor only; may be repeated.")
 @click.option("--require-all", is_flag=True, help="A variation that changes nothing on this machine is undecided.")
 @click.option(
@@ -47,6 +52,9 @@ def command(
     n_runs: int, full: bool, only: tuple[str, ...], require_all: bool, timeout_s: float, out: Path | None, as_json: bool
 ) -> None:
     """Train the embedded model again and again, changing one thing at a time, and report what kept its bits.
+
+    Under portable-f32 every run must have the same golden digest; stock, PyTorch's own kernels, is the baseline beside
+    it that must be seen to break. The last line is the golden digest of the portable runs.
 
     Exit codes: 0 every stated expectation held, 1 one did not, 2 undecided (a run could not be made).
     """
@@ -79,20 +87,23 @@ def command(
 
 
 def _print(experiment: Experiment, page: Path) -> None:
-    rows = [
+    cells = [
         (row.run, row.changed, row.expectation, row.verdict, _held(row.held), (row.golden_digest or "none")[:12])
         for row in experiment.rows
     ]
-    click.echo(render_table(("run", "changed", "expected", "seen", "held", "golden digest"), rows))
-    for row in experiment.rows:
-        if row.verdict == "not tested":
-            click.echo(f"not tested: {row.run}: {row.reason}")
-    golden = next((row.golden_digest for row in experiment.rows if row.run == GOLDEN), None)
+    head, rule, *lines = render_table(HEAD, cells).splitlines()
+    for profile in GOLDEN_RUNS:
+        told = [line for line, row in zip(lines, experiment.rows, strict=True) if row.profile == profile]
+        if told:
+            click.echo("\n".join([profile, "", head, rule, *told, ""]))
+    for reason, group in itertools.groupby(experiment.rows, lambda row: row.verdict == "not tested" and row.reason):
+        if reason:
+            click.echo(f"not tested: {', '.join(row.run for row in group)}: {reason}")
     click.echo(f"\n{HEADLINES[experiment.verdict]}: {experiment.sentence}")
     for finding in experiment.findings:
         click.echo(f"- {finding}")
     click.echo(f"report: {page}")
-    click.echo(f"golden digest: {golden or 'none'}")
+    click.echo(experiment.golden_digest or "none")
 
 
 def _held(held: bool | None) -> str:

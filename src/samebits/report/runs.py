@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Run:
     reasons: tuple[str, ...] = ()
     environment: str = UNKNOWN_ENVIRONMENT
     recipe_sha256: str | None = None
+    numerics: str | None = None
     golden_digest: str | None = None
     artifacts: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
@@ -55,21 +57,32 @@ class Run:
 def find_runs(folder: Path) -> list[Path]:
     """Return the run folders at or under `folder`, sorted; an empty folder counts as a run that wrote nothing.
 
-    Links and names that start with a dot are not followed.
+    Links and names that start with a dot are not followed. A folder below that cannot be listed is among those found:
+    whether there are runs in it cannot be told, and `read_run` says why.
 
     Raises:
         RecordError: `folder` is not a folder that can be listed.
     """
     try:
-        entries = sorted(folder.iterdir())
+        return _runs_below(folder, sorted(folder.iterdir()))
     except OSError as error:
         raise RecordError("the runs must lie in a readable folder", got=str(error), where=str(folder)) from error
+
+
+def _runs_below(folder: Path, entries: Sequence[Path]) -> list[Path]:
     if any(_marks_a_run(entry) for entry in entries):
         return [folder]
     found: list[Path] = []
     for entry in entries:
-        if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
-            found += find_runs(entry) or ([entry] if not any(entry.iterdir()) else [])
+        if entry.name.startswith("."):
+            continue
+        try:
+            if not stat.S_ISDIR(entry.lstat().st_mode):
+                continue
+            inside = sorted(entry.iterdir())
+            found += _runs_below(entry, inside) if inside else [entry]
+        except OSError:
+            found.append(entry)
     return found
 
 
@@ -82,6 +95,10 @@ def _marks_a_run(entry: Path) -> bool:
 
 def read_run(path: Path, name: str) -> Run:
     """Read one run folder; nothing in it can make this fail, the reasons say what was wrong."""
+    try:
+        next(path.iterdir(), None)
+    except OSError as error:
+        return Run(name, path, "undecided", (f"the folder must be readable, got {error.strerror}",))
     execution, execution_problem = _read_observed(path, "observed/execution.json")
     fingerprint, fingerprint_problem = _read_observed(path, "observed/env.json")
     notes = [problem for problem in (execution_problem, fingerprint_problem) if problem]
@@ -93,7 +110,7 @@ def read_run(path: Path, name: str) -> Run:
     }
     folder = RunFolder(path)
     try:
-        problems, recipe_sha256 = _judge(folder)
+        problems, recipe_sha256, numerics = _judge(folder)
         files = golden_checksums(folder)
     except RecordError as error:
         return Run(name, path, "undecided", (_sentence(error, path), *notes), **observed)
@@ -105,6 +122,7 @@ def read_run(path: Path, name: str) -> Run:
         "damaged" if problems else "complete",
         (*problems, *metrics_problems, *trace_problems, *notes),
         recipe_sha256=recipe_sha256,
+        numerics=numerics,
         golden_digest=golden_digest(files),
         artifacts={file: entry["sha256"] for file, entry in sorted(files.items())},
         metrics=metrics,
@@ -113,8 +131,8 @@ def read_run(path: Path, name: str) -> Run:
     )
 
 
-def _judge(folder: RunFolder) -> tuple[list[str], str]:
-    """Return how the golden files differ from the run's own summary, and the recipe's digest in that summary.
+def _judge(folder: RunFolder) -> tuple[list[str], str, str | None]:
+    """Return how the golden files differ from the run's own summary, the recipe's digest in it, and the profile.
 
     Raises:
         RecordError: the run is incomplete, or its summary or recipe cannot be read: it cannot be judged.
@@ -122,10 +140,11 @@ def _judge(folder: RunFolder) -> tuple[list[str], str]:
     recorded = read_summary(folder).artifact_checksums.get(RECIPE)
     if recorded is None:
         raise RecordError(f"the summary must name {RECIPE}", got="none")
-    version = read_object(folder.path, RECIPE).get("record_version")
+    recipe = read_object(folder.path, RECIPE)
+    version, numerics = recipe.get("record_version"), recipe.get("numerics")
     if version != RECORD_VERSION:
         raise RecordError(f"record_version must be {RECORD_VERSION}", got=repr(version), where=RECIPE)
-    return check_summary(folder), recorded["sha256"]
+    return check_summary(folder), recorded["sha256"], numerics if isinstance(numerics, str) else None
 
 
 def _read_observed(path: Path, file: str) -> tuple[dict[str, Any], str | None]:

@@ -1,4 +1,4 @@
-"""The whole experiment: a golden run, its repeats, one change at a time, and whether each expectation held.
+"""The whole experiment: for each numerics profile a golden run, its repeats, and one change at a time.
 
 What is known is written to study.json after every run, so that an interrupted study leaves a readable state.
 """
@@ -7,119 +7,51 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from samebits.canonical.atomic import write_atomic
 from samebits.canonical.json_bytes import dump_json
-from samebits.errors import RecordError, StorageError, UsageError
-from samebits.record.files import read_object
-from samebits.record.manifest import require_keys
+from samebits.errors import StorageError, UsageError
+from samebits.recipe.settings import PORTABLE_F32, STOCK
 from samebits.report.runs import Run, read_run
+from samebits.study.judge import facts_of, judge
+from samebits.study.plan import FACTORS, has_baseline, portable_variations, stock_variations
+from samebits.study.rows import STUDY_FILE, Experiment, Row
 from samebits.study.runner import Job, Outcome, Runner
-from samebits.study.variation import FACTORS, GOLDEN, PAIRS, Variation, fact, repeats, variations
+from samebits.study.stock import expected_facts, missing_baseline
+from samebits.study.variation import PAIRS, Variation, repeats, without
 
-STUDY_FILE = "study.json"
 DEFAULT_RUNS = 5
-EXIT_CODES = {"held": 0, "broken": 1, "undecided": 2}
-NO_EFFECT = "the child recorded the same effective settings as the golden run: the knob changes nothing here"
-NOT_RUN = "not run"
+N_STOCK_RUNS = 2
 _SCRATCH = ".work"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One run of the study: what was changed, expected and seen.
+class Place:
+    """Which run of how many; None as long as the golden run has not told."""
 
-    Args:
-        verdict: `golden`, `same`, `different`, `not tested` or `undecided`.
-        held: whether the expectation held; None where that was not tested or could not be told.
-    """
-
-    run: str
-    factor: str
-    changed: str
-    expectation: str
-    against: str
-    verdict: str = "undecided"
-    held: bool | None = None
-    reason: str = NOT_RUN
-    golden_digest: str | None = None
-
-
-@dataclass
-class Experiment:
-    """A study's rows so far, and what follows from them."""
-
-    command: str
-    require_all: bool = False
-    is_complete: bool = False
-    rows: list[Row] = field(default_factory=list)
-
-    @property
-    def findings(self) -> list[str]:
-        """Return a sentence for every expectation that did not hold or could not be judged."""
-        found = [f"{row.run}: the expectation `{row.expectation}` did not hold: {row.reason}" for row in self._broken()]
-        if self._nothing_varied():
-            found.append("No machine factor changed the bits: the variations did not vary anything.")
-        found += [f"{row.run} could not be judged: {row.reason}" for row in self.rows if row.verdict == "undecided"]
-        if self.require_all:
-            found += [f"{row.run} was not tested: {row.reason}" for row in self._untested()]
-        return found
-
-    @property
-    def verdict(self) -> str:
-        """Return `broken` if an expectation did not hold, else `undecided` if one could not be judged, else `held`."""
-        if self._broken() or self._nothing_varied():
-            return "broken"
-        undecided = not self.is_complete or any(row.verdict == "undecided" for row in self.rows)
-        return "undecided" if undecided or (self.require_all and self._untested()) else "held"
-
-    @property
-    def sentence(self) -> str:
-        """Return one sentence of counts."""
-        promised = [row for row in self.rows if row.expectation == "same" and row.verdict != "golden"]
-        machine = [row for row in self.rows if row.expectation == "may differ"]
-        kept, changed = _count(promised, "same"), _count(machine, "different")
-        n_undecided = _count(self.rows, "undecided")
-        sentence = f"{kept} of {len(promised)} runs that must not change kept the bits"
-        if machine:
-            sentence += f"; {changed} of {len(machine)} changes of the machine's arithmetic changed them"
-        sentence += f"; {len(self._untested())} not tested, {n_undecided} undecided."
-        return sentence
-
-    def document(self) -> dict[str, Any]:
-        """Return what study.json holds."""
-        return {
-            "command": self.command,
-            "is_complete": self.is_complete,
-            "verdict": self.verdict,
-            "sentence": self.sentence,
-            "findings": self.findings,
-            "rows": [asdict(row) for row in self.rows],
-        }
-
-    def _broken(self) -> list[Row]:
-        return [row for row in self.rows if row.held is False]
-
-    def _untested(self) -> list[Row]:
-        return [row for row in self.rows if row.verdict == "not tested"]
-
-    def _nothing_varied(self) -> bool:
-        """Whether machine factors were varied to the end and not one of them showed."""
-        machine = [row for row in self.rows if row.expectation == "may differ"]
-        return bool(machine) and all(row.verdict in ("same", "not tested") for row in machine)
+    number: int
+    total: int | None
 
 
 class Listener(Protocol):
     """Told about each run of a study, in order."""
 
-    def on_start(self, row: Row) -> None:
+    def on_start(self, row: Row, place: Place) -> None:
         """A training begins."""
 
     def on_end(self, row: Row, outcome: Outcome | None) -> None:
         """A row is decided; `outcome` is None where no training was made."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a study is to vary: see `plan`."""
+
+    full: bool = False
+    only: Collection[str] = ()
 
 
 def run_study(
@@ -133,12 +65,12 @@ def run_study(
     only: Collection[str] = (),
     command: str = "samebits study",
 ) -> Experiment:
-    """Run a study in a new folder.
+    """Run a study in a new folder: the portable profile first, then stock, which must be seen to break.
 
     Args:
         out: made if it is not there; must be empty.
-        n_runs: runs with nothing changed, the golden run among them.
-        full: see `variation.variations`.
+        n_runs: portable runs with nothing changed, the golden run among them.
+        full: more values of each factor, and several changes at once.
         require_all: a variation that changed nothing here makes the study undecided.
         only: factors to vary; all where empty.
         command: what the report says to type to do this again.
@@ -150,41 +82,15 @@ def run_study(
     _check_arguments(out, n_runs, only, full=full)
     experiment = Experiment(command, require_all)
     study = _Study(out, runner, listener, experiment)
+    choice = Choice(full, only)
     try:
-        golden = study.run_golden(repeats(n_runs))
-        if golden is not None:
-            study.run_all(variations(_facts(golden), study.scratch, full=full, only=only))
-            experiment.is_complete = True
+        facts = study.run_portable(n_runs, choice)
+        if facts is not None:
+            experiment.is_complete = not has_baseline(full=full, only=only) or study.run_stock(facts, choice)
     finally:
         study.write()
         shutil.rmtree(study.scratch, ignore_errors=True)
     return experiment
-
-
-def read_experiment(folder: Path) -> dict[str, Any] | None:
-    """Return what a study wrote of itself in `folder`; None where there is no study.
-
-    Raises:
-        RecordError: study.json is not what a study writes.
-    """
-    if not (folder / STUDY_FILE).exists():
-        return None
-    where = str(folder / STUDY_FILE)
-    document = read_object(folder, STUDY_FILE)
-    require_keys(document, set(Experiment("").document()), where)
-    if not all(isinstance(document[key], str) for key in ("command", "sentence", "verdict")):
-        raise RecordError("command, sentence and verdict must be texts", where=where)
-    if not isinstance(document["findings"], list):
-        raise RecordError("findings must be a list", where=where)
-    if not isinstance(document["rows"], list) or not all(isinstance(row, dict) for row in document["rows"]):
-        raise RecordError("rows must be a list of objects", where=where)
-    for row in document["rows"]:
-        require_keys(row, set(Row.__dataclass_fields__), where)
-        if row["verdict"] not in ("golden", "same", "different", "not tested", "undecided"):
-            raise RecordError("a verdict must be one of a study's", got=repr(row["verdict"]), where=where)
-    if document["verdict"] not in EXIT_CODES:
-        raise RecordError("the verdict must be held, broken or undecided", got=repr(document["verdict"]), where=where)
-    return document
 
 
 class _Study:
@@ -194,19 +100,39 @@ class _Study:
         self.out, self.runner, self.listener, self.experiment = out.resolve(), runner, listener, experiment
         self.scratch = self.out / _SCRATCH
         self.runs: dict[str, Run] = {}
+        self.n_started = 0
+        self.n_planned: int | None = None
         try:
             for folder in ("runs", "logs", _SCRATCH):
                 (self.out / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError("the study's folder must be writable", got=str(error), where=str(out)) from error
 
-    def run_golden(self, unchanged: Sequence[Variation]) -> Run | None:
-        """Run the golden run and its repeats; return the golden run, or None where it cannot serve as one."""
-        self.run_all(unchanged[:1])
-        if GOLDEN not in self.runs:
+    def run_portable(self, n_runs: int, choice: Choice) -> dict[str, Any] | None:
+        """Run the portable side; return the golden run's facts, or None where it cannot serve as one."""
+        golden, *again = repeats(PORTABLE_F32, n_runs)
+        facts = self._run_golden(golden)
+        if facts is None:
             return None
-        self.run_all(unchanged[1:])
-        return self.runs[GOLDEN]
+        table = [*again, *portable_variations(facts, self.scratch, full=choice.full, only=choice.only)]
+        self._plan([*table, *self._stock_table(expected_facts(facts), choice)])
+        self.run_all(table)
+        return facts
+
+    def run_stock(self, portable_facts: Mapping[str, Any], choice: Choice) -> bool:
+        """Run the stock side, or say why not; return whether all of it was done."""
+        golden, *again = repeats(STOCK, N_STOCK_RUNS)
+        if (reason := missing_baseline()) is not None:
+            table = [golden, *again, *self._stock_variations(expected_facts(portable_facts), choice)]
+            self.run_all(without(table, reason))
+            return True
+        facts = self._run_golden(golden)
+        if facts is None:
+            return False
+        table = [*again, *self._stock_variations(facts, choice)]
+        self._plan(table)
+        self.run_all(table)
+        return True
 
     def run_all(self, table: Sequence[Variation]) -> None:
         """Run each variation; rows of those still to come say so until then."""
@@ -219,7 +145,8 @@ class _Study:
                 row = replace(row, verdict="not tested", reason=variation.unavailable)
                 outcome = None
             else:
-                self.listener.on_start(row)
+                self.n_started += 1
+                self.listener.on_start(row, Place(self.n_started, self.n_planned))
                 row, outcome = self._run(variation, row)
             self.experiment.rows[number] = row
             self.listener.on_end(row, outcome)
@@ -228,67 +155,71 @@ class _Study:
         """Write study.json as things stand."""
         write_atomic(self.out / STUDY_FILE, dump_json(self.experiment.document()))
 
+    def _run_golden(self, golden: Variation) -> dict[str, Any] | None:
+        self.run_all([golden])
+        run = self.runs.get(golden.name)
+        return None if run is None else facts_of(run)
+
+    def _plan(self, table: Sequence[Variation]) -> None:
+        self.n_planned = self.n_started + sum(variation.unavailable is None for variation in table)
+
+    def _stock_table(self, facts: Mapping[str, Any], choice: Choice) -> list[Variation]:
+        if not has_baseline(full=choice.full, only=choice.only) or missing_baseline() is not None:
+            return []
+        return [*repeats(STOCK, N_STOCK_RUNS), *self._stock_variations(facts, choice)]
+
+    def _stock_variations(self, facts: Mapping[str, Any], choice: Choice) -> list[Variation]:
+        return stock_variations(facts, self.scratch, full=choice.full, only=choice.only)
+
     def _run(self, variation: Variation, row: Row) -> tuple[Row, Outcome]:
         folder = self.scratch / (variation.folder or "folder")
         folder.mkdir(exist_ok=True)
-        log = self.out / "logs" / f"{variation.name}.log"
-        run_folder = self.out / "runs" / variation.name
-        outcome = self.runner.train(
-            Job(run_folder, log, folder, variation.environment, variation.settings, variation.prelude)
+        settings = (f"numerics={variation.profile}", *variation.settings)
+        job = Job(
+            self.out / "runs" / variation.name,
+            self.out / "logs" / f"{variation.name}.log",
+            folder,
+            variation.environment,
+            settings,
+            variation.prelude,
         )
+        outcome = self._begin(variation, job) or self._train(replace(job, resume=variation.beginning is not None))
         if outcome.problem is not None:
-            return replace(row, reason=f"{outcome.problem}, see logs/{log.name}"), outcome
-        run = read_run(run_folder, variation.name)
+            return replace(row, reason=outcome.problem), outcome
+        run = read_run(job.run, variation.name)
         if run.state == "complete":
             self.runs[variation.name] = run
         return judge(variation, row, run, self.runs), outcome
 
+    def _begin(self, variation: Variation, job: Job) -> Outcome | None:
+        """Run the child that leaves a run to resume, if there is one; return its outcome where it went otherwise."""
+        first = variation.beginning
+        if first is None:
+            return None
+        settings = (f"numerics={variation.profile}", *first.settings)
+        log = job.log.with_name(f"{variation.name}-first.log")
+        outcome = self._train(replace(job, log=log, prelude=first.prelude, settings=settings))
+        if outcome.exit_code == first.exit_code:
+            return None
+        how = outcome.problem or f"it trained to its end, see logs/{log.name}"
+        return replace(outcome, problem=f"the child that was to end after a step did not: {how}")
 
-def judge(variation: Variation, row: Row, run: Run, runs: Mapping[str, Run]) -> Row:
-    """Hold a run against the one it names, and say whether the expectation held.
-
-    Args:
-        runs: the complete runs so far, by name.
-    """
-    row = replace(row, golden_digest=run.golden_digest, reason="; ".join(run.reasons))
-    expected = runs.get(variation.against)
-    if run.state == "undecided" or (expected is None and run.state == "complete"):
-        return replace(row, reason=row.reason or f"there is no complete run {variation.against} to hold it against")
-    if variation.name == GOLDEN:
-        return replace(row, verdict="golden" if run.state == "complete" else "undecided")
-    if expected is None or run.state == "damaged":
-        return replace(row, verdict="different", held=False)
-    if run.golden_digest != expected.golden_digest:
-        # Another recipe is no effect of the machine: then something other than the variation was changed.
-        held = variation.expectation == "may differ" and run.recipe_sha256 == expected.recipe_sha256
-        return replace(row, verdict="different", held=held, reason=row.reason or _what_differs(run, expected))
-    if variation.facts and _same_facts(variation, run, expected):
-        return replace(row, verdict="not tested", reason=NO_EFFECT)
-    return replace(row, verdict="same", held=True)
-
-
-def _what_differs(run: Run, expected: Run) -> str:
-    if run.recipe_sha256 != expected.recipe_sha256:
-        return "it trained another recipe"
-    names = sorted(name for name in run.artifacts if run.artifacts[name] != expected.artifacts.get(name))
-    return f"other bits in {', '.join(name.removeprefix('golden/') for name in names)}"
-
-
-def _same_facts(variation: Variation, run: Run, expected: Run) -> bool:
-    ours, golden = _facts(run), _facts(expected)
-    return all(fact(ours, name) == fact(golden, name) for name in variation.facts)
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    return {"execution": run.execution, "env": run.fingerprint}
+    def _train(self, job: Job) -> Outcome:
+        outcome = self.runner.train(job)
+        if outcome.problem is None:
+            return outcome
+        return replace(outcome, problem=f"{outcome.problem}, see logs/{job.log.name}")
 
 
 def _planned(variation: Variation) -> Row:
-    return Row(variation.name, variation.factor, variation.changed, variation.expectation, variation.against)
-
-
-def _count(rows: Sequence[Row], verdict: str) -> int:
-    return sum(row.verdict == verdict for row in rows)
+    return Row(
+        variation.profile,
+        variation.name,
+        variation.factor,
+        variation.changed,
+        variation.expectation,
+        variation.against,
+    )
 
 
 def _check_arguments(out: Path, n_runs: int, only: Collection[str], *, full: bool) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from samebits.study.experiment import Row
+    from samebits.study.experiment import Place
+    from samebits.study.rows import Row
     from samebits.study.runner import Outcome
 
 
@@ -18,7 +19,7 @@ class PlainLines:
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
 
-    def on_start(self, row: Row) -> None:
+    def on_start(self, row: Row, place: Place) -> None:
         """Say nothing before there is something to say."""
 
     def on_end(self, row: Row, outcome: Outcome | None) -> None:
@@ -36,13 +37,14 @@ class LiveLine(PlainLines):
         super().__init__(stream)
         self.status: Status | None = None
 
-    def on_start(self, row: Row) -> None:
+    def on_start(self, row: Row, place: Place) -> None:
         """Show what is being trained."""
         from rich.console import Console
         from rich.markup import escape
 
         console = Console(file=self.stream)
-        self.status = console.status(f"training {escape(row.run)}: {escape(row.changed)}")
+        of_total = f" of {place.total}" if place.total is not None else ""
+        self.status = console.status(escape(f"run {place.number}{of_total}  {row.profile}  {row.run}: {row.changed}"))
         self.status.start()
 
     def on_end(self, row: Row, outcome: Outcome | None) -> None:
@@ -60,5 +62,5 @@ class LiveLine(PlainLines):
 def describe(row: Row, outcome: Outcome | None) -> str:
     """Return one line about a decided run."""
     time = f"{outcome.wall_s:6.1f} s" if outcome is not None else "       -"
-    line = f"{time}  {row.run:<30} {row.verdict:<11} {row.changed}"
+    line = f"{time}  {row.run:<36} {row.verdict:<11} {row.changed}"
     return f"{line} ({row.reason})" if row.reason else line

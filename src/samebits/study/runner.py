@@ -18,6 +18,16 @@ DEFAULT_TIMEOUT_S = 600.0
 GRACE_S = 5.0
 TAIL_LINES = 20
 TAIL_BYTES = 8192
+# Linux ends a child with the process that started it, if that child asks for it; its program inherits the wish. This
+# launcher asks, and then becomes the program. A parent that died before is seen by the child's new one.
+_ENDED_WITH_PARENT = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 _HOSTED = "{prelude}\nfrom samebits.cli.main import run\nraise SystemExit(run())"
 
 
@@ -32,6 +42,7 @@ class Job:
         environment: variables over our own.
         settings: `key=value` pairs for `--set`.
         prelude: Python statements to run first in the same process; None starts samebits as a program.
+        resume: go on with a run that lies in `run`.
     """
 
     run: Path
@@ -40,15 +51,17 @@ class Job:
     environment: Mapping[str, str]
     settings: Sequence[str] = ()
     prelude: str | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended; `problem` is None where it said that all went well."""
+    """How a child ended; `problem` is None where it said that all went well, `exit_code` where it had to be ended."""
 
     wall_s: float
     problem: str | None = None
     tail: str = ""
+    exit_code: int | None = None
 
 
 class Runner(Protocol):
@@ -59,7 +72,7 @@ class Runner(Protocol):
 
 
 class ChildRunner:
-    """Runs `python -m samebits train` in a child process.
+    """Runs `python -m samebits train` in a child process; on Linux it does not survive our own end, by SIGKILL too.
 
     Args:
         python: the interpreter's command line; a test puts a wrapper here.
@@ -92,6 +105,7 @@ class ChildRunner:
         except OSError as error:
             raise StorageError("a training must be startable", got=str(error), where=str(job.log)) from error
         problem: str | None = None
+        exit_code: int | None = None
         try:
             exit_code = process.wait(self.timeout_s)
         except subprocess.TimeoutExpired:
@@ -103,12 +117,16 @@ class ChildRunner:
         else:
             problem = None if exit_code == 0 else _describe_exit(exit_code)
         wall_s = time.monotonic() - started_s
-        return Outcome(wall_s, problem, "" if problem is None else read_tail(job.log))
+        return Outcome(wall_s, problem, "" if problem is None else read_tail(job.log), exit_code)
 
     def _command(self, job: Job) -> list[str]:
         entry = ["-m", "samebits"] if job.prelude is None else ["-c", _HOSTED.format(prelude=job.prelude)]
         settings = [argument for pair in job.settings for argument in ("--set", pair)]
-        return [*self.python, *entry, "train", "--out", str(job.run), "--json", *settings]
+        resume = ["--resume"] * job.resume
+        command = [*self.python, *entry, "train", "--out", str(job.run), "--json", *resume, *settings]
+        if sys.platform != "linux":
+            return command
+        return [sys.executable, "-I", "-S", "-c", _ENDED_WITH_PARENT, str(os.getpid()), *command]
 
     def _environment(self, job: Job) -> dict[str, str]:
         environment = {**os.environ, **job.environment}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from samebits.verify.runs import (
     judge_recipe,
     order_files,
     recipe_changes,
+    remark_on_observed,
     state_of,
     unfinished_run,
 )
@@ -44,8 +46,12 @@ def compare(golden: Path, candidate: Path, *, show_environment: bool = False) ->
         remarks = _remark_on_identity(golden, candidate)
         if kinds[0] == "file":
             difference = compare_files(golden, candidate)
-            return _of_files(golden, candidate, difference, remarks)
-        return _compare_folders(golden, candidate, remarks, show_environment=show_environment)
+            found = _of_files(golden, candidate, difference, remarks)
+        else:
+            found = _compare_folders(golden, candidate, remarks, show_environment=show_environment)
+        if show_environment:
+            found = replace(found, remarks=(*found.remarks, *remark_on_observed(golden, candidate)))
+        return found
     except (RecordError, OSError) as error:
         return Comparison(golden, candidate, Difference("unreadable", "", note=str(error), is_proven=False))
 
@@ -80,7 +86,7 @@ def _compare_folders(golden: Path, candidate: Path, remarks: tuple[str, ...], *,
             return _incomplete(golden, candidate, path, remarks)
     if not any(runs):
         found = compare_folders(golden, candidate)
-        if not found.n_files:
+        if not found.n_golden_files:
             note = "the golden holds no files: nothing was compared"
             found.differences.append(Difference("incomplete", "golden", note=note, is_proven=False))
         return _comparison(golden, candidate, found, found.differences, remarks, kind="folder")

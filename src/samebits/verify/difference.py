@@ -82,7 +82,7 @@ class Comparison:
         difference: None where every compared bit is the same.
         golden_digest: of a run, over the files as they are now; None for other folders and files.
         candidate_digest: the same of the candidate.
-        n_files: how many files the golden has.
+        n_files: how many files either side has, by name.
         n_same_files: how many of them the candidate has bit for bit.
         remarks: sentences that a reader of the verdict must know.
         next_steps: what to do now, most useful first.

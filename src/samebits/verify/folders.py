@@ -22,7 +22,8 @@ class FolderComparison:
         candidate_files: the same of the candidate.
         golden_unhashed_bytes: sizes of files that are there and have no digest: too long, or not readable to their end.
         candidate_unhashed_bytes: the same of the candidate.
-        n_files: files and other entries of the golden.
+        n_files: names of files and other entries on either side.
+        n_golden_files: those of the golden.
         n_same: files that are the same under the same name.
         differences: one for each other, by path.
         unread: paths whose files were not read on either side.
@@ -33,6 +34,7 @@ class FolderComparison:
     golden_unhashed_bytes: dict[str, int] = field(default_factory=dict)
     candidate_unhashed_bytes: dict[str, int] = field(default_factory=dict)
     n_files: int = 0
+    n_golden_files: int = 0
     n_same: int = 0
     differences: list[Difference] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
@@ -45,7 +47,7 @@ def compare_folders(golden: Path, candidate: Path) -> FolderComparison:
         RecordError: a folder cannot be listed.
     """
     ours, theirs = list_tree(golden), list_tree(candidate)
-    found = FolderComparison(n_files=len(ours))
+    found = FolderComparison(n_files=len(ours.keys() | theirs.keys()), n_golden_files=len(ours))
     scans: dict[str, Scan] = {}
     for path in sorted(ours.keys() & theirs.keys()):
         if (refused := _refused(path, ours[path], theirs[path], golden, candidate)) is not None:

@@ -217,3 +217,20 @@ def compare_environments(
             is_told = True
             rows += [(f"{group}.{field}", ours, theirs) for field, ours, theirs in compare_fingerprints(*documents)]
     return tuple(rows) if is_told else None, remarks
+
+
+def remark_on_observed(golden: Path, candidate: Path) -> list[str]:
+    """Return which of the files that tell of the machine a side lacks: those cannot be compared."""
+    remarks = []
+    for side, path in (("golden", golden), ("candidate", candidate)):
+        missing = [f"observed/{name}" for _, name in _OBSERVED if not _is_there(RunFolder(path).observed / name)]
+        if missing:
+            remarks.append(f"the {side} has no {' and no '.join(missing)}: the machines cannot be compared in that")
+    return remarks
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return entry_at(path) is not None
+    except RecordError:
+        return False

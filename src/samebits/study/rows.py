@@ -1,0 +1,166 @@
+"""A study's rows, what follows from them, and the file that holds both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from samebits.errors import RecordError
+from samebits.recipe.settings import PORTABLE_F32, STOCK
+from samebits.record.files import read_object
+from samebits.record.manifest import require_keys
+from samebits.study.variation import GOLDEN_RUNS
+
+STUDY_FILE = "study.json"
+EXIT_CODES = {"held": 0, "broken": 1, "undecided": 2}
+NOT_RUN = "not run"
+VERDICTS = ("golden", "same", "different", "not tested", "undecided")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of the study: what was changed, expected and seen.
+
+    Args:
+        profile: numerics profile that was trained.
+        verdict: one of VERDICTS.
+        held: whether the expectation held; None where that was not tested or could not be told.
+    """
+
+    profile: str
+    run: str
+    factor: str
+    changed: str
+    expectation: str
+    against: str
+    verdict: str = "undecided"
+    held: bool | None = None
+    reason: str = NOT_RUN
+    golden_digest: str | None = None
+
+
+@dataclass
+class Experiment:
+    """A study's rows so far, and what follows from them."""
+
+    command: str
+    require_all: bool = False
+    is_complete: bool = False
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def golden_digest(self) -> str | None:
+        """The golden digest of the portable side; None where it has no complete golden run."""
+        golden = self._golden(PORTABLE_F32)
+        return golden.golden_digest if golden is not None and golden.verdict == "golden" else None
+
+    @property
+    def findings(self) -> list[str]:
+        """Return a sentence for every expectation that did not hold or could not be judged."""
+        found = [f"{row.run}: the expectation `{row.expectation}` did not hold: {row.reason}" for row in self._broken()]
+        if self._nothing_varied():
+            found.append("No machine factor changed the bits of stock: the variations did not vary anything.")
+        found += [f"{row.run} could not be judged: {row.reason}" for row in self.rows if row.verdict == "undecided"]
+        if (baseline := self._missing_baseline()) is not None:
+            found.append(f"stock, the baseline that must break, was not tested: {baseline.reason}.")
+        if self.require_all:
+            found += [f"{row.run} was not tested: {row.reason}" for row in self._untested()]
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """Return `broken` if an expectation did not hold, else `undecided` if one could not be judged, else `held`."""
+        if self._broken() or self._nothing_varied():
+            return "broken"
+        undecided = not self.is_complete or any(row.verdict == "undecided" for row in self.rows)
+        return "undecided" if undecided or (self.require_all and self._untested()) else "held"
+
+    @property
+    def sentence(self) -> str:
+        """Return one sentence of counts: golden digests by profile, and what was not seen."""
+        parts = []
+        for row in self._golden_rows():
+            counted = self.count(row.profile)
+            noun = "" if parts else " golden digest" if counted[0] == 1 else " golden digests"
+            runs = "" if parts else " run" if counted[1] == 1 else " runs"
+            told = f"{counted[0]}{noun} in {counted[1]}{runs}"
+            parts.append(f"{row.profile}: {'not tested' if row.verdict == 'not tested' else told}")
+        unseen = [
+            f"{count} {verdict}"
+            for verdict in ("not tested", "undecided")
+            if (count := sum(row.verdict == verdict for row in self.rows))
+        ]
+        return "; ".join(filter(None, [*parts, ", ".join(unseen)])) + "."
+
+    def count(self, profile: str) -> tuple[int, int]:
+        """Return how many golden digests the runs of a profile have, and how many of them have one."""
+        digests = [row.golden_digest for row in self.rows if row.profile == profile and row.golden_digest]
+        return len(set(digests)), len(digests)
+
+    def document(self) -> dict[str, Any]:
+        """Return what study.json holds."""
+        return {
+            "command": self.command,
+            "is_complete": self.is_complete,
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "findings": self.findings,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def _golden(self, profile: str) -> Row | None:
+        return next((row for row in self.rows if row.run == GOLDEN_RUNS[profile]), None)
+
+    def _golden_rows(self) -> list[Row]:
+        return [row for profile in GOLDEN_RUNS if (row := self._golden(profile)) is not None]
+
+    def _missing_baseline(self) -> Row | None:
+        row = self._golden(STOCK)
+        return row if row is not None and row.verdict == "not tested" else None
+
+    def _broken(self) -> list[Row]:
+        return [row for row in self.rows if row.held is False]
+
+    def _untested(self) -> list[Row]:
+        return [row for row in self.rows if row.verdict == "not tested"]
+
+    def _nothing_varied(self) -> bool:
+        """Whether machine factors were varied to the end under stock and not one of them showed."""
+        machine = [row for row in self.rows if row.expectation == "may differ"]
+        if not machine or self._missing_baseline() is not None:
+            return False
+        return all(row.verdict in ("same", "not tested") for row in machine)
+
+
+def read_experiment(folder: Path) -> dict[str, Any] | None:
+    """Return what a study wrote of itself in `folder`; None where there is no study.
+
+    Raises:
+        RecordError: study.json is not what a study writes.
+    """
+    if not (folder / STUDY_FILE).exists():
+        return None
+    where = str(folder / STUDY_FILE)
+    document = read_object(folder, STUDY_FILE)
+    require_keys(document, set(Experiment("").document()), where)
+    if not all(isinstance(document[key], str) for key in ("command", "sentence", "verdict")):
+        raise RecordError("command, sentence and verdict must be texts", where=where)
+    if not isinstance(document["findings"], list):
+        raise RecordError("findings must be a list", where=where)
+    if not isinstance(document["rows"], list) or not all(isinstance(row, dict) for row in document["rows"]):
+        raise RecordError("rows must be a list of objects", where=where)
+    _check_rows(document["rows"], where)
+    if document["verdict"] not in EXIT_CODES:
+        raise RecordError("the verdict must be held, broken or undecided", got=repr(document["verdict"]), where=where)
+    return document
+
+
+def _check_rows(rows: Sequence[dict[str, Any]], where: str) -> None:
+    for row in rows:
+        require_keys(row, set(Row.__dataclass_fields__), where)
+        if row["verdict"] not in VERDICTS:
+            raise RecordError("a verdict must be one of a study's", got=repr(row["verdict"]), where=where)
+        if row["profile"] not in GOLDEN_RUNS:
+            raise RecordError(f"a profile must be {' or '.join(GOLDEN_RUNS)}", got=repr(row["profile"]), where=where)
