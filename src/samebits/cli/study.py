@@ -35,7 +35,7 @@ HEAD = ("run", "changed", "expected", "seen", "held", "golden digest")
     show_default=True,
     help="Portable runs with nothing changed, the golden run among them.",
 )
-@click.option("--full", is_flag=True, help="More values of each factor, several changes at once, surroundings of stock runs: several times as long.")
+@click.option("--full", is_flag=True, help="More values of each factor, and several at once: several times as long.")
 @click.option("--only", multiple=True, type=click.Choice(FACTORS), help="Vary this factor only; may be repeated.")
 @click.option("--require-all", is_flag=True, help="A variation that changes nothing on this machine is undecided.")
 @click.option(

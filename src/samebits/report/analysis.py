@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from samebits.recipe.settings import STOCK
 from samebits.report.conclusions import conclusions
 from samebits.report.divergence import first_divergence
 from samebits.report.environments import compare_environments, machine_facts
@@ -40,24 +41,30 @@ def analyze_folder(folder: Path, *, experiment: Mapping[str, Any] | None = None)
     Raises:
         RecordError: `folder` cannot be listed.
     """
-    return analyze(find_runs(folder), experiment=experiment)
+    return analyze(find_runs(folder), folder=folder, experiment=experiment)
 
 
-def analyze(paths: Sequence[Path], *, experiment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def analyze(
+    paths: Sequence[Path], *, folder: Path | None = None, experiment: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Analyze run folders.
 
     Args:
         paths: run folders, in any order; each is named by its path below the deepest folder that holds them all.
+        folder: that which was searched; the document says where in it the names begin.
         experiment: what a study planned and saw, taken into the document as it is.
     Returns:
         The document of reproducibility_analysis_report.json.
     """
-    runs = sorted((read_run(path, name) for path, name in _names(paths)), key=lambda run: run.name)
+    base, names = _names(paths)
+    runs = sorted((read_run(path, name) for path, name in names), key=lambda run: run.name)
     recipes = [_recipe_section(sha256, group) for sha256, group in _by_recipe(runs)]
     document: dict[str, Any] = {
         "report_version": REPORT_VERSION,
+        "runs_folder": _as_text(Path(os.path.relpath(base, folder.resolve())).as_posix()) if folder and base else ".",
         "overall_analysis": _overall(runs, recipes),
         "cross_environment_analysis": _cross_environment(runs),
+        "profiles": _profiles(runs, recipes),
         "recipes": recipes,
         "runs": [_run_section(run, recipes) for run in runs],
         "loss_curves": [curve for _, group in _by_recipe(runs) for curve in _loss_curves(group)],
@@ -68,10 +75,11 @@ def analyze(paths: Sequence[Path], *, experiment: Mapping[str, Any] | None = Non
     return {**document, "research_conclusions": conclusions(document)}
 
 
-def _names(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+def _names(paths: Sequence[Path]) -> tuple[str, list[tuple[Path, str]]]:
+    """Return the deepest folder that holds all runs, and each run with its path below that folder."""
     resolved = sorted({path.resolve() for path in paths})
     base = os.path.commonpath([path.parent for path in resolved]) if resolved else ""
-    return [(path, _as_text(path.relative_to(base).as_posix())) for path in resolved]
+    return base, [(path, _as_text(path.relative_to(base).as_posix())) for path in resolved]
 
 
 def _as_text(name: str) -> str:
@@ -80,11 +88,12 @@ def _as_text(name: str) -> str:
 
 
 def _by_recipe(runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:
+    """Return runs by their recipe: stock ones last, those with more runs first."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         if run.is_comparable and run.recipe_sha256 is not None:
             groups.setdefault(run.recipe_sha256, []).append(run)
-    return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    return sorted(groups.items(), key=lambda item: (item[1][0].numerics == STOCK, -len(item[1]), item[0]))
 
 
 def _golden_digests(group: Iterable[Run]) -> dict[str, str | None]:
@@ -108,6 +117,7 @@ def _recipe_section(sha256: str, group: Sequence[Run]) -> dict[str, Any]:
     reference = _reference(group)
     return {
         "recipe_sha256": sha256,
+        "numerics": group[0].numerics,
         "runs": [run.name for run in group],
         "golden_digest": reference.golden_digest if reference else None,
         "reference_run": reference.name if reference else None,
@@ -116,6 +126,25 @@ def _recipe_section(sha256: str, group: Sequence[Run]) -> dict[str, Any]:
         "artifact_scores": {name: share.document() for name, share in _artifact_shares(group).items()},
         "metrics_reproducibility": {metric: _metric_section(metric, group) for metric in METRICS},
     }
+
+
+def _profiles(runs: Sequence[Run], recipes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the runs of each numerics profile have in common, in the order of their recipes."""
+    sections = []
+    for numerics in dict.fromkeys(recipe["numerics"] for recipe in recipes):
+        own = [run for run in runs if run.is_comparable and run.numerics == numerics]
+        shares = [share_of_most_common(_golden_digests(group)) for _, group in _by_recipe(own)]
+        sections.append(
+            {
+                "numerics": numerics,
+                "n_runs": len(own),
+                "n_recipes": len(shares),
+                "n_distinct_golden_digests": len({run.golden_digest for run in own}),
+                "score": total(shares, TOO_FEW_RUNS).document(),
+                "agreement": _cross_environment(own)["agreement"],
+            }
+        )
+    return sections
 
 
 def _artifact_shares(group: Sequence[Run]) -> dict[str, Share]:
@@ -204,6 +233,7 @@ def _cross_environment(runs: Sequence[Run]) -> dict[str, Any]:
         "pairs": [
             {
                 "recipe_sha256": sha256,
+                "numerics": ours[0].numerics,
                 "environments": [first, second],
                 "n_runs": [len(ours), len(theirs)],
                 "agreement": _pair_share(ours, theirs, None).document(),
@@ -248,6 +278,7 @@ def _run_section(run: Run, recipes: Sequence[Mapping[str, Any]]) -> dict[str, An
         verdict = "same" if run.golden_digest == golden["golden_digest"] else "different"
     return {
         "name": run.name,
+        "numerics": run.numerics,
         "environment": run.environment,
         "state": run.state,
         "verdict": verdict,

@@ -39,7 +39,10 @@ def _all_same(document: Document) -> str | None:
     score = document["overall_analysis"]["score"]
     if score["verdict"] != "same":
         return None
-    return f"All {score['n_total']} runs that have a peer of the same recipe have the same golden files, bit for bit."
+    return (
+        f"All {score['n_total']} runs that have a peer of the same recipe have the same golden files, bit for bit"
+        f"{_by_profile(document, 'score')}."
+    )
 
 
 def _some_different(document: Document) -> str | None:
@@ -48,7 +51,7 @@ def _some_different(document: Document) -> str | None:
         return None
     return (
         f"{score['n_same']} of {score['n_total']} runs have the most common golden files of their recipe; "
-        f"{score['n_total'] - score['n_same']} do not."
+        f"{score['n_total'] - score['n_same']} do not{_by_profile(document, 'score')}."
     )
 
 
@@ -82,7 +85,7 @@ def _environments_agree(document: Document) -> str | None:
         return None
     return (
         f"Environments agree: all {agreement['n_total']} pairs of runs from two environments have the same golden "
-        "digest."
+        f"digest{_by_profile(document, 'agreement')}."
     )
 
 
@@ -92,7 +95,7 @@ def _environments_differ(document: Document) -> str | None:
         return None
     return (
         f"Environments do not fully agree: {agreement['n_same']} of {agreement['n_total']} pairs of runs from two "
-        "environments have the same golden digest; a damaged run is in "
+        f"environments have the same golden digest{_by_profile(document, 'agreement')}; a damaged run is in "
         f"{document['cross_environment_analysis']['n_pairs_with_damaged_run']} of these pairs."
     )
 
@@ -158,6 +161,40 @@ def _without_peer(document: Document) -> str | None:
     return f"Not tested, for want of a second run of the same recipe: {', '.join(alone)}."
 
 
+def _losses_of_profiles(document: Document) -> str | None:
+    pair = reference_runs(document)
+    losses = [run["metrics"]["eval_loss"] for run in pair]
+    if len(losses) != 2 or None in losses:
+        return None
+    names = [run["numerics"] for run in pair]
+    return (
+        f"Evaluation loss of the golden runs: {losses[0]:.6f} under {names[0]}, {losses[1]:.6f} under {names[1]}, "
+        f"{100 * abs(losses[0] - losses[1]) / abs(losses[1]):.3f} % apart."
+        if losses[1]
+        else None
+    )
+
+
+def reference_runs(document: Document) -> list[Document]:
+    """Return the golden run of each profile where two profiles have one recipe each, else none."""
+    recipes = document["recipes"]
+    if len(recipes) != 2 or len({recipe["numerics"] for recipe in recipes}) != 2:
+        return []
+    runs = {run["name"]: run for run in document["runs"]}
+    found = [runs[recipe["reference_run"]] for recipe in recipes if recipe["reference_run"] is not None]
+    return found if len(found) == len(recipes) else []
+
+
+def _by_profile(document: Document, key: str) -> str:
+    """Return a share by profile, where there are several, as the end of a sentence."""
+    told = [
+        f"{profile['numerics'] or 'unknown'} {profile[key]['n_same']} of {profile[key]['n_total']}"
+        for profile in document["profiles"]
+        if profile[key]["score"] is not None
+    ]
+    return f" ({', '.join(told)})" if len(document["profiles"]) > 1 and told else ""
+
+
 def _machine_groups(document: Document) -> dict[tuple[Any, ...], list[Document]]:
     """Return undamaged runs by their recipe and machine facts, without those that lack a fact."""
     groups: dict[tuple[Any, ...], list[Document]] = {}
@@ -198,4 +235,5 @@ RULES = (
     Rule("undecided", _undecided),
     Rule("several-recipes", _several_recipes),
     Rule("without-peer", _without_peer),
+    Rule("losses-of-profiles", _losses_of_profiles),
 )

@@ -6,11 +6,13 @@ the drawings that `plots` made from numbers.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from samebits.errors import MissingExtraError
+from samebits.report.conclusions import reference_runs
 from samebits.report.plots import N_CURVE_STYLES, dash_of, draw_loss_differences, draw_losses
 from samebits.report.scores import SCORE_PLACES
 
@@ -48,7 +50,9 @@ def render_page(document: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(short=short_digest, percent=percent, number=number_text, mark=MARKS.__getitem__)
+    environment.filters.update(
+        short=short_digest, percent=percent, number=number_text, mark=MARKS.__getitem__, quote=shlex.quote
+    )
     plots = [_plots(recipe, document, number) for number, recipe in enumerate(document["recipes"])]
     return environment.get_template("report.html.j2").render(
         report=document,
@@ -57,6 +61,12 @@ def render_page(document: Document) -> str:
         experiment=document["experiment"],
         verdict=verdict_of(document),
         headline=HEADLINES[verdict_of(document)],
+        profiles=document["profiles"],
+        runs_folder="" if document["runs_folder"] == "." else f"{document['runs_folder']}/",
+        untested=untested_profiles(document["experiment"]),
+        titles={recipe["recipe_sha256"]: title_of(recipe, document) for recipe in document["recipes"]},
+        row_groups=_row_groups(document["experiment"]),
+        both=_both_profiles(document),
         matrices=[_matrix(recipe, document) for recipe in document["recipes"]],
         plots=[plot for plot in plots if plot["curves"]],
         undecided=[run for run in document["runs"] if run["verdict"] == "undecided"],
@@ -110,7 +120,8 @@ def _matrix(recipe: Document, document: Document) -> dict[str, Any]:
             letter = letters.get(digest) if digest is not None else None
             cells.append({"verdict": verdict, "digest": digest, "letter": letter, "label": _letter_text(letter)})
         rows.append({"run": run, "cells": cells, "is_reference": runs[index]["name"] == recipe["reference_run"]})
-    return {"recipe": recipe, "artifacts": artifacts, "rows": rows, "scores": recipe["artifact_scores"]}
+    title = title_of(recipe, document)
+    return {"recipe": recipe, "title": title, "artifacts": artifacts, "rows": rows, "scores": recipe["artifact_scores"]}
 
 
 def _reference_digest(recipe: Document, runs: Sequence[Document], artifact: str) -> str | None:
@@ -130,11 +141,48 @@ def _letter_text(number: int | None) -> str:
     return chr(ord("A") + number) if number < 26 else f"#{number + 1}"
 
 
-def _plots(recipe: Document, document: Document, number: int) -> dict[str, Any]:
-    """Return drawings and legend of one recipe's loss curves, the golden curve first; no curves, no drawings."""
-    found = [curve for curve in document["loss_curves"] if curve["recipe_sha256"] == recipe["recipe_sha256"]]
-    found.sort(key=lambda curve: recipe["reference_run"] not in curve["runs"])
-    legend = [
+def title_of(recipe: Document, document: Document) -> str:
+    """Return what tells a recipe from the others of a report: its profile, and its digest where that is not enough."""
+    numerics = recipe["numerics"] or "unknown profile"
+    alike = [other for other in document["recipes"] if other["numerics"] == recipe["numerics"]]
+    return str(numerics) if len(alike) == 1 else f"{numerics}, recipe {short_digest(recipe['recipe_sha256'])}"
+
+
+def untested_profiles(experiment: Document | None) -> list[dict[str, str]]:
+    """Return the profiles of which a study made no run, each with the reason."""
+    rows = experiment["rows"] if experiment else []
+    made = {row["profile"] for row in rows if row["golden_digest"]}
+    missing = {
+        row["profile"]: row["reason"]
+        for row in reversed(rows)
+        if row["verdict"] == NOT_TESTED and row["profile"] not in made
+    }
+    return [{"numerics": profile, "reason": reason} for profile, reason in missing.items()]
+
+
+def _row_groups(experiment: Document | None) -> list[dict[str, Any]]:
+    rows = experiment["rows"] if experiment else []
+    profiles = dict.fromkeys(row["profile"] for row in rows)
+    return [{"profile": profile, "rows": [row for row in rows if row["profile"] == profile]} for profile in profiles]
+
+
+def _both_profiles(document: Document) -> dict[str, Any] | None:
+    """Return the golden runs of two profiles beside each other: curves, differences, losses; None without two."""
+    runs = reference_runs(document)
+    curves = [curve for run in runs for curve in document["loss_curves"] if run["name"] in curve["runs"]]
+    if len(runs) != 2 or len(curves) != 2:
+        return None
+    names = [run["numerics"] for run in runs]
+    return {
+        "runs": runs,
+        "legend": _legend([{**curve, "runs": [name]} for curve, name in zip(curves, names, strict=True)]),
+        "losses": draw_losses(curves, prefix="both"),
+        "differences": draw_loss_differences(curves, prefix="apart", y_label=f"{names[1]} - {names[0]}"),
+    }
+
+
+def _legend(curves: Sequence[Document]) -> list[dict[str, Any]]:
+    return [
         {
             "runs": curve["runs"],
             "style": index % N_CURVE_STYLES,
@@ -142,11 +190,18 @@ def _plots(recipe: Document, document: Document, number: int) -> dict[str, Any]:
             "width": 4 if index == 0 else 1.6,
             "n_steps": len(curve["losses_hex"]),
         }
-        for index, curve in enumerate(found)
+        for index, curve in enumerate(curves)
     ]
+
+
+def _plots(recipe: Document, document: Document, number: int) -> dict[str, Any]:
+    """Return drawings and legend of one recipe's loss curves, the golden curve first; no curves, no drawings."""
+    found = [curve for curve in document["loss_curves"] if curve["recipe_sha256"] == recipe["recipe_sha256"]]
+    found.sort(key=lambda curve: recipe["reference_run"] not in curve["runs"])
     return {
         "recipe": recipe,
-        "curves": legend,
+        "title": title_of(recipe, document),
+        "curves": _legend(found),
         "losses": draw_losses(found, prefix=f"loss{number}") if found else "",
         "differences": draw_loss_differences(found, prefix=f"difference{number}") if len(found) > 1 else "",
     }

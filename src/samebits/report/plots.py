@@ -44,11 +44,13 @@ def draw_losses(curves: Sequence[Mapping[str, Any]], *, prefix: str) -> str:
     return _draw(series, y_label="loss", prefix=prefix)
 
 
-def draw_loss_differences(curves: Sequence[Mapping[str, Any]], *, prefix: str) -> str:
+def draw_loss_differences(
+    curves: Sequence[Mapping[str, Any]], *, prefix: str, y_label: str = "loss - golden loss"
+) -> str:
     """Draw each curve's loss minus that of the first curve, as `draw_losses` does."""
     series = [[float.fromhex(loss) for loss in curve["losses_hex"]] for curve in curves]
     differences = [[ours - golden for golden, ours in zip(series[0], curve, strict=False)] for curve in series]
-    return _draw(differences, y_label="loss - golden loss", prefix=prefix)
+    return _draw(differences, y_label=y_label, prefix=prefix)
 
 
 def _draw(series: Sequence[Sequence[float]], *, y_label: str, prefix: str) -> str:

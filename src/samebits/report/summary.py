@@ -15,8 +15,13 @@ def render_summary(document: Mapping[str, Any]) -> str:
     lines = [f"# {HEADLINES[verdict_of(document)]}", ""]
     if experiment:
         lines += [_text(experiment["sentence"]), ""]
+        lines += [f"- {_text(finding)}" for finding in experiment["findings"]]
     lines += [f"- {_text(entry['conclusion'])}" for entry in document["research_conclusions"]]
     lines += ["", "## Figures", ""]
+    by_profile = [
+        (f"golden digests of {profile['numerics'] or 'unknown profile'}", _digests(profile))
+        for profile in document["profiles"]
+    ]
     environments = ", ".join(f"{count} {_text(name)}" for name, count in overall["runs_per_environment"].items())
     lines += _table(
         ("figure", "value"),
@@ -24,12 +29,14 @@ def render_summary(document: Mapping[str, Any]) -> str:
             ("runs", f"{overall['total_runs']} ({environments})" if environments else "0"),
             ("comparable", overall["comparable_runs"]),
             ("undecided", len(overall["undecided_runs"])),
+            *by_profile,
             ("golden set score", _score(overall["score"])),
             ("cross-environment agreement", _score(cross["agreement"])),
         ],
     )
     for recipe in document["recipes"]:
         lines += ["", f"## Recipe {short_digest(recipe['recipe_sha256'])}", ""]
+        lines += [f"Numerics profile: {_text(recipe['numerics'] or 'unknown')}", ""]
         lines += [f"Golden digest: `{recipe['golden_digest'] or 'none'}`", ""]
         lines += _table(
             ("artifact", "score"), [(name, _score(score)) for name, score in recipe["artifact_scores"].items()]
@@ -42,10 +49,11 @@ def render_summary(document: Mapping[str, Any]) -> str:
     lines += ["", "## Runs", ""]
     runs = document["runs"]
     lines += _table(
-        ("run", "environment", "verdict", "golden digest", "remark"),
+        ("run", "profile", "environment", "verdict", "golden digest", "remark"),
         [
             (
                 run["name"],
+                run["numerics"] or "unknown",
                 run["environment"],
                 run["verdict"],
                 short_digest(run["golden_digest"]),
@@ -57,13 +65,17 @@ def render_summary(document: Mapping[str, Any]) -> str:
     if experiment:
         lines += ["", "## One change at a time", ""]
         lines += _table(
-            ("run", "changed", "expected", "seen", "held"),
+            ("run", "profile", "changed", "expected", "seen", "held"),
             [
-                (row["run"], row["changed"], row["expectation"], row["verdict"], _held(row["held"]))
+                (row["run"], row["profile"], row["changed"], row["expectation"], row["verdict"], _held(row["held"]))
                 for row in experiment["rows"]
             ],
         )
     return "\n".join(lines) + "\n"
+
+
+def _digests(profile: Mapping[str, Any]) -> str:
+    return f"{profile['n_distinct_golden_digests']} in {profile['n_runs']} runs"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

@@ -80,7 +80,7 @@ class Experiment:
     @property
     def sentence(self) -> str:
         """Return one sentence of counts: golden digests by profile, and what was not seen."""
-        parts = []
+        parts: list[str] = []
         for row in self._golden_rows():
             counted = self.count(row.profile)
             noun = "" if parts else " golden digest" if counted[0] == 1 else " golden digests"
