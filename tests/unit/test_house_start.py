@@ -124,7 +124,7 @@ def test_a_portable_training_needs_no_extra(tmp_path: Path, native_libraries: Pa
     assert (tmp_path / "run" / "golden" / "adapter_model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("arguments", [["train", "--set", "numerics=stock", "--out", "run"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["train", "--set", "numerics=stock", "--out", "run"]], ids=" ".join)
 def test_missing_extra_is_said(tmp_path: Path, arguments: list[str]) -> None:
     code = WITHOUT_EXTRAS.replace("{names}", repr(EXTRA_PACKAGES)) + (
         "from samebits.cli.main import run\nsys.exit(run(sys.argv[1:]))\n"
