@@ -1,0 +1,416 @@
+"""A pytest plugin that writes kernel calls of passing tests, with what they read and wrote, for a replay elsewhere.
+
+    python -m pytest -p recorder --record-calls FILE --record-isa ISA tests/oracle tests/spec     (this folder in PYTHONPATH)
+
+It takes the place of `arrays.pointer` and of each library's functions, so that it needs to know no kernel: where memory
+lies is what `pointer` was asked for, and a call's operands are what their types in ops.py say. Memory that `sb_pack_*`
+fills has a layout of its library's own, so it is not written down: the replayer packs again and hands on its own.
+
+The file, all little-endian: see `write`, which replayer.cpp reads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import pkgutil
+import random
+import struct
+import sys
+import threading
+import weakref
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+
+from samebits import numerics
+from samebits.numerics import arrays, library
+from samebits.numerics.ops import OPS, POINTER, SIZE, Op
+
+MAGIC = b"SBCALLS1"
+PACKS, SIZES = "sb_pack_", "sb_packed_size_"
+
+MOST_EXAMPLES = 60  # of a hypothesis test: a replay wants variety, and an emulator is slow
+MOST_CALLS_OF_A_TEST = 60  # for each symbol
+MOST_CALLS = 400  # for each symbol
+MOST_BYTES_OF_A_CALL = 1 << 18
+MOST_NOTES = 64
+LINE = 64
+
+
+@dataclass(eq=False)
+class Note:
+    """An array that `pointer` was asked for; it is kept alive while noted, so that no other can lie where it lies.
+
+    Args:
+        array: the array.
+        low, high: the addresses that its elements span.
+        owner: what owns its memory.
+    """
+
+    array: np.ndarray[Any, Any]
+    low: int
+    high: int
+    owner: Any
+
+
+@dataclass(eq=False)
+class Packed:
+    """Memory in a library's own layout: the call that filled it, and the call that said how many items it takes."""
+
+    fill: Call | None
+    size_symbol: str
+    size_arguments: tuple[int, ...]
+    item_bytes: int
+
+
+@dataclass(eq=False)
+class Region:
+    """A stretch of memory that a call could reach.
+
+    Args:
+        low: its address.
+        item_bytes: the size of its elements.
+        is_float: whether two NaNs are the same (N-03).
+        before, after: its bytes; `after` is None where nothing changed.
+        packed: stands in place of bytes.
+    """
+
+    low: int
+    item_bytes: int
+    is_float: bool
+    before: bytes = b""
+    after: bytes | None = None
+    packed: Packed | None = None
+
+
+@dataclass(eq=False)
+class Call:
+    """One call: plain numbers as they are, addresses as (region, offset), None for null."""
+
+    op: Op
+    test: str
+    arguments: list[float | tuple[int, int] | None]
+    regions: list[Region]
+
+
+class Unknown(Exception):
+    """A kernel was given an address that `pointer` never handed out."""
+
+
+class Recorder:
+    """Everything seen in one session."""
+
+    def __init__(self, isa: str) -> None:
+        self.isa = isa
+        self.test = ""
+        self.calls: dict[tuple[str, str], list[Call]] = defaultdict(list)  # by symbol and test
+        self.seen: dict[tuple[str, str], int] = defaultdict(int)
+        self.unknown: dict[str, str] = {}
+        self._packed: dict[int, tuple[weakref.ref[Any], Packed]] = {}  # by id of what owns the memory
+        self._sizes: OrderedDict[tuple[str, int], tuple[int, ...]] = OrderedDict()
+        self._random = random.Random(0)  # noqa: S311 - which calls are kept
+        self._here = threading.local()
+        self._lock = threading.Lock()
+
+    @property
+    def notes(self) -> OrderedDict[int, Note]:
+        """This thread's notes, the newest last, by address."""
+        if not hasattr(self._here, "notes"):
+            self._here.notes = OrderedDict()
+        return self._here.notes
+
+    def note(self, array: np.ndarray[Any, Any], address: int) -> None:
+        low, high = np.lib.array_utils.byte_bounds(array) if array.size else (address, address)
+        owner = array
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        self.notes.pop(address, None)
+        self.notes[address] = Note(array, low, high, owner)
+        while len(self.notes) > MOST_NOTES:
+            self.notes.popitem(last=False)
+
+    def _find(self, symbol: str, address: int) -> Note:
+        if address in self.notes:
+            return self.notes[address]
+        for note in reversed(self.notes.values()):
+            if note.low <= address < note.high:
+                return note
+        raise Unknown(f"{symbol} was given an address that `arrays.pointer` did not hand out")
+
+    def call(self, op: Op, function: Callable[..., int], arguments: tuple[Any, ...]) -> int:
+        """Call the kernel and keep what it did."""
+        if op.symbol.startswith(SIZES):
+            result = function(*arguments)
+            self._sizes[op.symbol, result] = arguments
+            return result
+        try:
+            call = self._before(op, arguments)
+        except Unknown as unknown:
+            self.unknown[op.symbol] = f"{unknown} (in {self.test})"
+            return function(*arguments)
+        result = function(*arguments)
+        if call is not None and result == 0:
+            with self._lock:
+                self._keep(call)
+        return result
+
+    def _before(self, op: Op, arguments: tuple[Any, ...]) -> Call | None:
+        places = [
+            (value, self._find(op.symbol, value))
+            for value, kind in zip(arguments, op.arguments, strict=True)
+            if kind is POINTER and value is not None
+        ]
+        spans = _spans([note for _, note in places])
+        regions = []
+        for low, high, notes in spans:
+            regions.append(self._region(op, low, high, notes))
+        if sum(len(region.before) for region in regions) > MOST_BYTES_OF_A_CALL and not op.symbol.startswith(PACKS):
+            return None
+        values: list[float | tuple[int, int] | None] = []
+        for value, kind in zip(arguments, op.arguments, strict=True):
+            if kind is not POINTER or value is None:
+                values.append(value)
+                continue
+            # Spans are in order and apart, so that the last that starts no later holds it.
+            index = max(i for i, span in enumerate(spans) if span[0] <= value)
+            if regions[index].packed is not None and value != spans[index][0]:
+                raise Unknown(f"{op.symbol} was given an address inside packed memory")
+            values.append((index, value - spans[index][0]))
+        call = Call(op, self.test, values, regions)
+        if op.symbol.startswith(PACKS):
+            self._bind(call)
+        return call
+
+    def _region(self, op: Op, low: int, high: int, notes: list[Note]) -> Region:
+        kinds = {(note.array.dtype.itemsize, note.array.dtype.kind == "f") for note in notes}
+        if len(kinds) > 1:
+            raise Unknown(f"{op.symbol} was given overlapping arrays of several types")
+        ((item_bytes, is_float),) = kinds
+        region = Region(low, item_bytes, is_float)
+        owner, packed = self._packed.get(id(notes[0].owner), (None, None))
+        if owner is not None and owner() is notes[0].owner and not op.symbol.startswith(PACKS):
+            region.packed = packed
+        elif high > low:
+            region.before = ctypes.string_at(low, high - low)
+        return region
+
+    def _bind(self, call: Call) -> None:
+        """The last address of a packing call is where it packs to."""
+        index, _ = [value for value in call.arguments if isinstance(value, tuple)][-1]
+        region = call.regions[index]
+        note = next(note for note in reversed(self.notes.values()) if note.low == region.low)
+        name = SIZES + call.op.symbol.removeprefix(PACKS)
+        size = self._sizes.get((name, note.array.size))
+        if size is None:
+            raise Unknown(f"{call.op.symbol} packs into memory whose size {name} did not say")
+        region.packed, region.before = Packed(call, name, size, region.item_bytes), b""
+        self._packed[id(note.owner)] = (weakref.ref(note.owner), region.packed)
+        if sum(len(other.before) for other in call.regions) > MOST_BYTES_OF_A_CALL:
+            region.packed.fill = None  # too large: nor are the calls that read it kept
+
+    def _keep(self, call: Call) -> None:
+        for region in call.regions:
+            if region.packed is not None:
+                if region.packed.fill is None:
+                    return
+                continue
+            after = ctypes.string_at(region.low, len(region.before)) if region.before else b""
+            region.after = None if after == region.before else after
+        # Each of a test's calls has the same chance to be among the kept.
+        key = call.op.symbol, call.test
+        self.seen[key] += 1
+        kept = self.calls[key]
+        if len(kept) < MOST_CALLS_OF_A_TEST:
+            kept.append(call)
+        elif (at := self._random.randrange(self.seen[key])) < MOST_CALLS_OF_A_TEST:
+            kept[at] = call
+
+    def chosen(self) -> list[Call]:
+        """Up to MOST_CALLS of each symbol, its tests in turn; what packs stands before what reads it."""
+        calls: dict[Call, None] = {}
+        for symbol in dict.fromkeys(symbol for symbol, _ in self.calls):
+            tests = [kept for (name, _), kept in self.calls.items() if name == symbol]
+            in_turn = (kept[i] for i in range(MOST_CALLS_OF_A_TEST) for kept in tests if i < len(kept))
+            for call, _ in zip(in_turn, range(MOST_CALLS), strict=False):
+                for region in call.regions:
+                    if region.packed is not None and region.packed.fill is not None:
+                        calls.setdefault(region.packed.fill)
+                calls.setdefault(call)
+        return list(calls)
+
+
+def _spans(notes: list[Note]) -> list[tuple[int, int, list[Note]]]:
+    """Join arrays that share memory, such as the queries, keys and values of one buffer."""
+    spans: list[tuple[int, int, list[Note]]] = []
+    for note in sorted(notes, key=lambda note: (note.low, note.high)):
+        if spans and (note.low < spans[-1][1] or note.low == spans[-1][0]):
+            low, high, joined = spans[-1]
+            spans[-1] = low, max(high, note.high), [*joined, note]
+        else:
+            spans.append((note.low, note.high, [note]))
+    return spans
+
+
+class Functions:
+    """A library's functions, of which the kernels pass through the recorder."""
+
+    def __init__(self, functions: ctypes.CDLL, recorder: Recorder) -> None:
+        self._functions = functions
+        for op in OPS:
+            function = getattr(functions, op.symbol)
+            setattr(self, op.symbol, functools.partial(_passed, recorder, op, function))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._functions, name)
+
+
+def _passed(recorder: Recorder, op: Op, function: Callable[..., int], *arguments: Any) -> int:
+    return recorder.call(op, function, arguments)
+
+
+@dataclass
+class Table:
+    """Numbers things in the order in which they are asked for."""
+
+    numbers: dict[Any, int] = field(default_factory=dict)
+
+    def __getitem__(self, thing: Any) -> int:
+        return self.numbers.setdefault(thing, len(self.numbers))
+
+
+def write(path: Path, calls: list[Call]) -> None:
+    """Write the recording: texts (symbols and tests), blobs, calls; every count and number is a u32 unless said so.
+
+    A blob is its element's size, its length (u64) and its bytes. A call is symbol, test, regions, arguments. A region is
+    its kind (0 integers, 1 floats, 2 packed here, 3 packed by an earlier call) and the size of its elements; then, of kinds
+    0 and 1, its address modulo 64 and the blobs before and after; of 2 and 3, a number of its own, and, of 2, the symbol
+    that says how many items it takes with its arguments (i64). An argument is its type (0 an integer as i64, 1 a float's
+    bits as i64, 2 null, 3 a region's number and an offset as i64).
+    """
+    texts, blobs, handles = Table(), Table(), Table()
+    body = b"".join(_call_bytes(call, texts, blobs, handles) for call in calls)
+    with path.open("wb") as stream:
+        stream.write(MAGIC + struct.pack("<I", len(texts.numbers)))
+        for text in texts.numbers:
+            data = text.encode()
+            stream.write(struct.pack("<I", len(data)) + data)
+        stream.write(struct.pack("<I", len(blobs.numbers)))
+        for item_bytes, data in blobs.numbers:
+            stream.write(struct.pack("<IQ", item_bytes, len(data)) + data)
+        stream.write(struct.pack("<I", len(calls)) + body)
+
+
+def _call_bytes(call: Call, texts: Table, blobs: Table, handles: Table) -> bytes:
+    parts = [struct.pack("<III", texts[call.op.symbol], texts[call.test], len(call.regions))]
+    for region in call.regions:
+        if region.packed is not None:
+            fills = region.packed.fill is call
+            parts.append(struct.pack("<III", 2 if fills else 3, region.item_bytes, handles[region.packed]))
+            if fills:
+                arguments = region.packed.size_arguments
+                named = texts[region.packed.size_symbol]
+                parts.append(struct.pack(f"<II{len(arguments)}q", named, len(arguments), *arguments))
+            continue
+        before = blobs[region.item_bytes, region.before]
+        after = before if region.after is None else blobs[region.item_bytes, region.after]
+        parts.append(struct.pack("<IIIII", region.is_float, region.item_bytes, region.low % LINE, before, after))
+    parts.append(struct.pack("<I", len(call.arguments)))
+    for value, kind in zip(call.arguments, call.op.arguments, strict=True):
+        if isinstance(value, tuple):
+            parts.append(struct.pack("<IIq", 3, *value))
+        elif value is None:
+            parts.append(struct.pack("<I", 2))
+        elif kind is ctypes.c_float:
+            parts.append(struct.pack("<Iq", 1, struct.unpack("<I", struct.pack("<f", value))[0]))
+        else:
+            parts.append(struct.pack("<Iq", 0, int(value)))
+    return b"".join(parts)
+
+
+def _patch(recorder: Recorder) -> None:
+    for module in pkgutil.walk_packages(numerics.__path__, "samebits.numerics."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+    pointer = arrays.pointer
+
+    def noted(array: np.ndarray[Any, Any]) -> int:
+        address = pointer(array)
+        recorder.note(array, address)
+        return address
+
+    for name, loaded in list(sys.modules.items()):
+        if name.startswith("samebits.numerics") and getattr(loaded, "pointer", None) is pointer:
+            setattr(loaded, "pointer", noted)  # noqa: B010 - a module's attribute
+    start = library.Library.__init__
+
+    def started(self: library.Library, *arguments: Any, **named: Any) -> None:
+        start(self, *arguments, **named)
+        if self.isa == recorder.isa:
+            self.functions = Functions(self.functions, recorder)  # type: ignore[assignment]
+
+    setattr(library.Library, "__init__", started)  # noqa: B010 - a method of another's class
+
+
+def _cap_examples() -> None:
+    start = hypothesis.settings.__init__
+
+    @functools.wraps(start)
+    def capped(self: hypothesis.settings, *arguments: Any, **named: Any) -> None:
+        if isinstance(named.get("max_examples"), int):
+            named["max_examples"] = min(named["max_examples"], MOST_EXAMPLES)
+        start(self, *arguments, **named)
+
+    setattr(hypothesis.settings, "__init__", capped)  # noqa: B010 - a method of another's class
+    hypothesis.settings.register_profile("recording", derandomize=True, database=None, max_examples=MOST_EXAMPLES)
+    hypothesis.settings.load_profile("recording")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-calls", metavar="FILE", help="write the kernel calls of the tests that run to FILE")
+    parser.addoption("--record-isa", metavar="ISA", help="of the libraries, the one that is recorded")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--record-calls"):
+        _cap_examples()
+        config.pluginmanager.register(Session(config), "recording")
+
+
+class Session:
+    """The hooks of a session that records."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.path = Path(config.getoption("--record-calls"))
+        self.recorder = Recorder(config.getoption("--record-isa"))
+        _patch(self.recorder)
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Keep the tests that run on the library that is recorded."""
+        kept = [item for item in items if self._runs_on_it(item)]
+        config.hook.pytest_deselected(items=[item for item in items if not self._runs_on_it(item)])
+        items[:] = kept
+
+    def _runs_on_it(self, item: pytest.Item) -> bool:
+        return hasattr(item, "callspec") and item.callspec.params.get("native") == self.recorder.isa
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self.recorder.test = item.nodeid.partition("[")[0].rpartition("/")[2]
+        return (yield)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write what was kept; a kernel that could not be recorded fails the session."""
+        calls = self.recorder.chosen()
+        write(self.path, calls)
+        for symbol, why in self.recorder.unknown.items():
+            print(f"NOT RECORDED {symbol}: {why}")
+        if self.recorder.unknown and not session.exitstatus:
+            session.exitstatus = 1
