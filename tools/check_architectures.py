@@ -59,20 +59,18 @@ class Target:
     linked: bool = False
 
 
+_HOST = build.host_platform()
+_NATIVE = PLATFORMS[_HOST].zig_processors if _HOST in PLATFORMS else ()
 _HASWELL = ("qemu-x86_64-static", "-cpu", "Haswell")
 _NEHALEM = ("qemu-x86_64-static", "-cpu", "Nehalem")
 TARGETS = {
-    "native-avx512": Target("linux-x86_64", "avx512"),
-    "native-avx2": Target("linux-x86_64", "avx2"),
-    "native-baseline": Target("linux-x86_64", "baseline"),
+    **{f"native-{isa}": Target(_HOST, isa) for isa in _NATIVE},
     "haswell": Target("linux-x86_64", "avx2", _HASWELL),
     "nehalem": Target("linux-x86_64", "baseline", _NEHALEM),
     "aarch64": Target("linux-aarch64", "neon", ("qemu-aarch64-static",), linked=True),
     "riscv64": Target("linux-riscv64", "baseline", ("qemu-riscv64-static",), linked=True),
     "s390x": Target("linux-s390x", "baseline", ("qemu-s390x-static",), linked=True),
-    "wine-avx512": Target("windows-x86_64", "avx512", ("wine",)),
-    "wine-avx2": Target("windows-x86_64", "avx2", ("wine",)),
-    "wine-baseline": Target("windows-x86_64", "baseline", ("wine",)),
+    **{f"wine-{isa}": Target("windows-x86_64", isa, ("wine",)) for isa in PLATFORMS["windows-x86_64"].zig_processors},
 }
 
 

@@ -2,9 +2,9 @@
 
     python -m pytest -p recorder --record-calls FILE --record-isa ISA tests/oracle tests/spec     (this folder in PYTHONPATH)
 
-It takes the place of `arrays.pointer` and of each library's functions, so that it needs to know no kernel: where memory
-lies is what `pointer` was asked for, and a call's operands are what their types in ops.py say. Memory that `sb_pack_*`
-fills has a layout of its library's own, so it is not written down: the replayer packs again and hands on its own.
+It stands before each library's functions and needs to know no kernel: the types of arguments are those of ops.py, and an
+address belongs to the array that the calling functions hold at it. Memory that `sb_pack_*` fills has a layout of its
+library's own, so it is not written down: the replayer packs again and hands on its own.
 
 The file, all little-endian: see `write`, which replayer.cpp reads.
 """
@@ -13,52 +13,52 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib
-import pkgutil
 import random
 import struct
 import sys
 import threading
 import weakref
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
 
-from samebits import numerics
-from samebits.numerics import arrays, library
+from samebits.numerics import library
 from samebits.numerics.ops import OPS, POINTER, SIZE, Op
 
 MAGIC = b"SBCALLS1"
 PACKS, SIZES = "sb_pack_", "sb_packed_size_"
 
-MOST_EXAMPLES = 60  # of a hypothesis test: a replay wants variety, and an emulator is slow
-MOST_CALLS_OF_A_TEST = 60  # for each symbol
+MOST_EXAMPLES = 120  # of a hypothesis test: a replay wants variety, and an emulator is slow
+MOST_CALLS_OF_A_TEST = 200  # for each symbol
 MOST_CALLS = 400  # for each symbol
 MOST_BYTES_OF_A_CALL = 1 << 18
-MOST_NOTES = 64
+DEPTH = 3  # of what a function's variables hold, in which arrays are looked for
 LINE = 64
 
 
 @dataclass(eq=False)
-class Note:
-    """An array that `pointer` was asked for; it is kept alive while noted, so that no other can lie where it lies.
-
-    Args:
-        array: the array.
-        low, high: the addresses that its elements span.
-        owner: what owns its memory.
-    """
+class Place:
+    """An array, the addresses that its elements span, and what owns its memory."""
 
     array: np.ndarray[Any, Any]
     low: int
     high: int
     owner: Any
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> Place:
+        owner = array
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        address = address_of(array)
+        return cls(array, *(np.lib.array_utils.byte_bounds(array) if array.size else (address, address)), owner)
 
 
 @dataclass(eq=False)
@@ -102,7 +102,7 @@ class Call:
 
 
 class Unknown(Exception):
-    """A kernel was given an address that `pointer` never handed out."""
+    """A kernel was called in a way that this recorder does not understand."""
 
 
 class Recorder:
@@ -115,35 +115,9 @@ class Recorder:
         self.seen: dict[tuple[str, str], int] = defaultdict(int)
         self.unknown: dict[str, str] = {}
         self._packed: dict[int, tuple[weakref.ref[Any], Packed]] = {}  # by id of what owns the memory
-        self._sizes: OrderedDict[tuple[str, int], tuple[int, ...]] = OrderedDict()
+        self._sizes: dict[tuple[str, int], tuple[int, ...]] = {}
         self._random = random.Random(0)  # noqa: S311 - which calls are kept
-        self._here = threading.local()
         self._lock = threading.Lock()
-
-    @property
-    def notes(self) -> OrderedDict[int, Note]:
-        """This thread's notes, the newest last, by address."""
-        if not hasattr(self._here, "notes"):
-            self._here.notes = OrderedDict()
-        return self._here.notes
-
-    def note(self, array: np.ndarray[Any, Any], address: int) -> None:
-        low, high = np.lib.array_utils.byte_bounds(array) if array.size else (address, address)
-        owner = array
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        self.notes.pop(address, None)
-        self.notes[address] = Note(array, low, high, owner)
-        while len(self.notes) > MOST_NOTES:
-            self.notes.popitem(last=False)
-
-    def _find(self, symbol: str, address: int) -> Note:
-        if address in self.notes:
-            return self.notes[address]
-        for note in reversed(self.notes.values()):
-            if note.low <= address < note.high:
-                return note
-        raise Unknown(f"{symbol} was given an address that `arrays.pointer` did not hand out")
 
     def call(self, op: Op, function: Callable[..., int], arguments: tuple[Any, ...]) -> int:
         """Call the kernel and keep what it did."""
@@ -163,15 +137,11 @@ class Recorder:
         return result
 
     def _before(self, op: Op, arguments: tuple[Any, ...]) -> Call | None:
-        places = [
-            (value, self._find(op.symbol, value))
-            for value, kind in zip(arguments, op.arguments, strict=True)
-            if kind is POINTER and value is not None
+        addresses = [
+            value for value, kind in zip(arguments, op.arguments, strict=True) if kind is POINTER and value is not None
         ]
-        spans = _spans([note for _, note in places])
-        regions = []
-        for low, high, notes in spans:
-            regions.append(self._region(op, low, high, notes))
+        spans = _spans(_places(op.symbol, addresses))
+        regions = [self._region(op, *span) for span in spans]
         if sum(len(region.before) for region in regions) > MOST_BYTES_OF_A_CALL and not op.symbol.startswith(PACKS):
             return None
         values: list[float | tuple[int, int] | None] = []
@@ -186,33 +156,32 @@ class Recorder:
             values.append((index, value - spans[index][0]))
         call = Call(op, self.test, values, regions)
         if op.symbol.startswith(PACKS):
-            self._bind(call)
+            self._bind(call, spans)
         return call
 
-    def _region(self, op: Op, low: int, high: int, notes: list[Note]) -> Region:
-        kinds = {(note.array.dtype.itemsize, note.array.dtype.kind == "f") for note in notes}
+    def _region(self, op: Op, low: int, high: int, places: list[Place]) -> Region:
+        kinds = {(place.array.dtype.itemsize, place.array.dtype.kind == "f") for place in places}
         if len(kinds) > 1:
             raise Unknown(f"{op.symbol} was given overlapping arrays of several types")
         ((item_bytes, is_float),) = kinds
         region = Region(low, item_bytes, is_float)
-        owner, packed = self._packed.get(id(notes[0].owner), (None, None))
-        if owner is not None and owner() is notes[0].owner and not op.symbol.startswith(PACKS):
+        owner, packed = self._packed.get(id(places[0].owner), (None, None))
+        if owner is not None and owner() is places[0].owner and not op.symbol.startswith(PACKS):
             region.packed = packed
         elif high > low:
             region.before = ctypes.string_at(low, high - low)
         return region
 
-    def _bind(self, call: Call) -> None:
+    def _bind(self, call: Call, spans: list[tuple[int, int, list[Place]]]) -> None:
         """The last address of a packing call is where it packs to."""
         index, _ = [value for value in call.arguments if isinstance(value, tuple)][-1]
-        region = call.regions[index]
-        note = next(note for note in reversed(self.notes.values()) if note.low == region.low)
+        region, place = call.regions[index], spans[index][2][0]
         name = SIZES + call.op.symbol.removeprefix(PACKS)
-        size = self._sizes.get((name, note.array.size))
+        size = self._sizes.get((name, place.array.size))
         if size is None:
             raise Unknown(f"{call.op.symbol} packs into memory whose size {name} did not say")
         region.packed, region.before = Packed(call, name, size, region.item_bytes), b""
-        self._packed[id(note.owner)] = (weakref.ref(note.owner), region.packed)
+        self._packed[id(place.owner)] = (weakref.ref(place.owner), region.packed)
         if sum(len(other.before) for other in call.regions) > MOST_BYTES_OF_A_CALL:
             region.packed.fill = None  # too large: nor are the calls that read it kept
 
@@ -247,15 +216,55 @@ class Recorder:
         return list(calls)
 
 
-def _spans(notes: list[Note]) -> list[tuple[int, int, list[Note]]]:
-    """Join arrays that share memory, such as the queries, keys and values of one buffer."""
-    spans: list[tuple[int, int, list[Note]]] = []
-    for note in sorted(notes, key=lambda note: (note.low, note.high)):
-        if spans and (note.low < spans[-1][1] or note.low == spans[-1][0]):
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _places(symbol: str, addresses: list[int]) -> list[Place]:
+    """Return the array at each address: of those that the nearest calling function holds there, the widest."""
+    found: dict[int, Place] = {}
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - who called is the question
+    while frame is not None and len(found) < len(set(addresses)):
+        if frame.f_code.co_filename != __file__:
+            places = [Place.of(array) for array in _arrays(tuple(frame.f_locals.values()), DEPTH)]
+            places.sort(key=lambda place: place.low - place.high)
+            for address in set(addresses) - set(found):
+                starting = [place for place in places if address_of(place.array) == address]
+                holding = [place for place in places if place.low <= address < place.high]
+                if starting or holding:
+                    found[address] = (starting or holding)[0]
+        frame = frame.f_back
+    if missing := set(addresses) - set(found):
+        raise Unknown(f"no function that called {symbol} holds the array at {len(missing)} of its addresses")
+    return [found[address] for address in addresses]
+
+
+def _arrays(thing: Any, depth: int) -> Iterator[np.ndarray[Any, Any]]:
+    if isinstance(thing, np.ndarray):
+        yield thing
+    elif depth:
+        within: tuple[Any, ...] = ()
+        if isinstance(thing, tuple | list):
+            within = tuple(thing)
+        elif isinstance(thing, dict):
+            within = tuple(thing.values())
+        elif type(thing).__module__.startswith("samebits."):
+            within = tuple(getattr(thing, "__dict__", {}).values())
+            within += tuple(getattr(thing, name, None) for name in getattr(type(thing), "__slots__", ()))
+        for inner in within:
+            yield from _arrays(inner, depth - 1)
+
+
+def _spans(places: list[Place]) -> list[tuple[int, int, list[Place]]]:
+    """Join arrays that share memory, such as the queries, keys and values of one buffer; ascending."""
+    spans: list[tuple[int, int, list[Place]]] = []
+    for place in sorted(places, key=lambda place: (place.low, place.high)):
+        if spans and (place.low < spans[-1][1] or place.low == spans[-1][0]):
             low, high, joined = spans[-1]
-            spans[-1] = low, max(high, note.high), [*joined, note]
+            spans[-1] = low, max(high, place.high), [*joined, place]
         else:
-            spans.append((note.low, note.high, [note]))
+            spans.append((place.low, place.high, [place]))
     return spans
 
 
@@ -336,19 +345,6 @@ def _call_bytes(call: Call, texts: Table, blobs: Table, handles: Table) -> bytes
 
 
 def _patch(recorder: Recorder) -> None:
-    for module in pkgutil.walk_packages(numerics.__path__, "samebits.numerics."):
-        if not module.name.endswith(".__main__"):
-            importlib.import_module(module.name)
-    pointer = arrays.pointer
-
-    def noted(array: np.ndarray[Any, Any]) -> int:
-        address = pointer(array)
-        recorder.note(array, address)
-        return address
-
-    for name, loaded in list(sys.modules.items()):
-        if name.startswith("samebits.numerics") and getattr(loaded, "pointer", None) is pointer:
-            setattr(loaded, "pointer", noted)  # noqa: B010 - a module's attribute
     start = library.Library.__init__
 
     def started(self: library.Library, *arguments: Any, **named: Any) -> None:

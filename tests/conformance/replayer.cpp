@@ -174,6 +174,7 @@ uint64_t bits_at(const char* at, uint32_t item_bytes) {
 }
 
 bool is_nan(uint64_t bits, uint32_t item_bytes) {
+  if (item_bytes == 2) return (bits & 0x7fff) > 0x7c00;
   if (item_bytes == 4) return (bits & 0x7fffffff) > 0x7f800000;
   return item_bytes == 8 && (bits & INT64_MAX) > 0x7ff0000000000000;
 }
