@@ -37,8 +37,9 @@ PACKS, SIZES = "sb_pack_", "sb_packed_size_"
 
 MOST_EXAMPLES = 120  # of a hypothesis test: a replay wants variety, and an emulator is slow
 MOST_CALLS_OF_A_TEST = 200  # for each symbol
-MOST_CALLS = 400  # for each symbol
-MOST_BYTES_OF_A_CALL = 1 << 18
+MOST_CALLS = 300  # for each symbol
+LARGE_BYTES, MOST_LARGE_CALLS_OF_A_TEST = 1 << 15, 6  # these reach blocks and threads, and cost most of the time
+MOST_BYTES_OF_A_CALL = 1 << 17
 DEPTH = 3  # of what a function's variables hold, in which arrays are looked for
 LINE = 64
 
@@ -111,8 +112,8 @@ class Recorder:
     def __init__(self, isa: str) -> None:
         self.isa = isa
         self.test = ""
-        self.calls: dict[tuple[str, str], list[Call]] = defaultdict(list)  # by symbol and test
-        self.seen: dict[tuple[str, str], int] = defaultdict(int)
+        self.calls: dict[tuple[str, str, bool], list[Call]] = defaultdict(list)  # by symbol, test and whether large
+        self.seen: dict[tuple[str, str, bool], int] = defaultdict(int)
         self.unknown: dict[str, str] = {}
         self._packed: dict[int, tuple[weakref.ref[Any], Packed]] = {}  # by id of what owns the memory
         self._sizes: dict[tuple[str, int], tuple[int, ...]] = {}
@@ -194,19 +195,21 @@ class Recorder:
             after = ctypes.string_at(region.low, len(region.before)) if region.before else b""
             region.after = None if after == region.before else after
         # Each of a test's calls has the same chance to be among the kept.
-        key = call.op.symbol, call.test
+        large = sum(len(region.before) for region in call.regions) > LARGE_BYTES
+        most = MOST_LARGE_CALLS_OF_A_TEST if large else MOST_CALLS_OF_A_TEST
+        key = call.op.symbol, call.test, large
         self.seen[key] += 1
         kept = self.calls[key]
-        if len(kept) < MOST_CALLS_OF_A_TEST:
+        if len(kept) < most:
             kept.append(call)
-        elif (at := self._random.randrange(self.seen[key])) < MOST_CALLS_OF_A_TEST:
+        elif (at := self._random.randrange(self.seen[key])) < most:
             kept[at] = call
 
     def chosen(self) -> list[Call]:
         """Up to MOST_CALLS of each symbol, its tests in turn; what packs stands before what reads it."""
         calls: dict[Call, None] = {}
-        for symbol in dict.fromkeys(symbol for symbol, _ in self.calls):
-            tests = [kept for (name, _), kept in self.calls.items() if name == symbol]
+        for symbol in dict.fromkeys(symbol for symbol, _, _ in self.calls):
+            tests = [kept for (name, _, _), kept in self.calls.items() if name == symbol]
             in_turn = (kept[i] for i in range(MOST_CALLS_OF_A_TEST) for kept in tests if i < len(kept))
             for call, _ in zip(in_turn, range(MOST_CALLS), strict=False):
                 for region in call.regions:
