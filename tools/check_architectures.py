@@ -3,8 +3,9 @@
     .venv/bin/python tools/check_architectures.py [TARGET ...] [--recording FILE] [--out DIR]
 
 Each target gets kernels of the sources and flags that ship, and runs by an emulator or on this very processor. Exit code:
-0 every target that ran has the same bits; 1 one has not; 2 nothing could be told. A target that cannot run here is named
-with its reason and counted.
+0 every target that ran has the same bits; 1 one has not; 2 one could not tell, or none ran. A target that cannot run here is
+named with its reason and counted. For macOS there is no emulator: its libraries are compiled and linked, and must hold every
+kernel's symbol.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ C_TYPES = {
     ctypes.c_double: ("double", "v[{}].d"),
     ctypes.c_void_p: ("void*", "v[{}].p"),
 }
-STATIC = "-static"
+LEAST_CALLS = 100  # of each kernel, for a replay to say something about it
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ TARGETS = {
     "s390x": Target("linux-s390x", "baseline", ("qemu-s390x-static",), linked=True),
     **{f"wine-{isa}": Target("windows-x86_64", isa, ("wine",)) for isa in PLATFORMS["windows-x86_64"].zig_processors},
 }
+LINKED_ONLY = ("macos-arm64", "macos-x86_64")
 
 
 @dataclass
@@ -95,7 +97,12 @@ class Outcome:
         """Return 0 same, 1 different, 2 undecided."""
         if any(different for _, _, different in self.kernels.values()):
             return DIFFERENT
-        return UNDECIDED if self.error else SAME
+        return UNDECIDED if self.error or self.rare else SAME
+
+    @property
+    def rare(self) -> dict[str, int]:
+        """Return how often each kernel was called that was called too rarely."""
+        return {symbol: calls for symbol, (calls, _, _) in self.kernels.items() if calls < LEAST_CALLS}
 
 
 def why_not(target: Target) -> str:
@@ -160,20 +167,22 @@ def compile_replayer(target: Target, folder: Path, *, native: Path = NATIVE) -> 
         RuntimeError: the compiler refused.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # Beside what it includes, so that the folder stands in no flag and the compiler's cache serves the kernels.
     (folder / "calls.inc").write_text(callers(OPS, linked=target.linked), encoding="utf-8")
+    shutil.copy(CONFORMANCE / "replayer.cpp", folder)
     platform = PLATFORMS[target.platform]
     zig_target, processor = platform.zig_target, platform.zig_processors["neon" if target.isa == "neon" else "baseline"]
     flags = [flag for flag in build.CODE_FLAGS if flag != "-shared"]
-    sources = [str(CONFORMANCE / "replayer.cpp")]
+    sources = [str(folder / "replayer.cpp")]
     if target.linked:
         zig_target, processor = f"{zig_target.partition('-')[0]}-linux-musl", platform.zig_processors[target.isa]
-        flags += [STATIC, "-DREPLAY_LINKED", f'-DSB_SOURCES="{build.sources_sha256(native)}"']
+        flags += ["-static", "-DREPLAY_LINKED", '-DSB_SOURCES="replayed"']
         sources += sorted(path.name for path in native.glob("*.cpp"))
     path = folder / ("replayer.exe" if platform.suffix == ".dll" else "replayer")
     done = subprocess.run(
         [sys.executable, "-m", "ziglang", "c++", "-target", zig_target, f"-mcpu={processor}"]
         + [*build.ZIG_FLAGS, *platform.link_flags, *flags, *build.ARITHMETIC_FLAGS]
-        + [f"-I{folder}", "-o", str(path), *sources],
+        + ["-o", str(path), *sources],
         cwd=native,
         capture_output=True,
         text=True,
@@ -236,9 +245,25 @@ def _run(name: str, recording: Path, folder: Path) -> Outcome | None:
     verdict = ("same", "DIFFERENT", "UNDECIDED")[result.code]
     counts = f"{len(result.kernels)} kernels, {n_calls} calls, {n_elements} elements"
     print(f"{name:16} {verdict:10} {result.isa:9} {counts}, {time.monotonic() - start:.0f} s", flush=True)
-    for line in [*result.differences, *filter(None, [result.error])]:
+    rare = [f"{symbol} was called {n} times, {LEAST_CALLS} are needed" for symbol, n in result.rare.items()]
+    for line in [*result.differences, *rare, *filter(None, [result.error])]:
         print(f"    {line}", flush=True)
     return result
+
+
+def missing_symbols(library_file: Path) -> list[str]:
+    """Return the kernels that a library's table of symbols does not name, where names start with an underscore."""
+    data = library_file.read_bytes()
+    return [op.symbol for op in OPS if b"\0_" + op.symbol.encode() + b"\0" not in data]
+
+
+def _link(platform: str, folder: Path) -> Outcome:
+    """Compile and link for a platform that nothing here can run, and print its row."""
+    made = build.build(platform, folder=folder, compiler="")
+    lost = sorted({symbol for path in made.values() for symbol in missing_symbols(path)})
+    verdict = f"no {', '.join(lost)}" if lost else f"not run: {', '.join(made)} link and hold {len(OPS)} kernels"
+    print(f"{platform:16} {'UNDECIDED' if lost else 'links':10} {verdict}", flush=True)
+    return Outcome(error=verdict if lost else "")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -262,11 +287,12 @@ def main(arguments: Sequence[str]) -> int:
                 print(f"error: {error}", file=sys.stderr)
                 return UNDECIDED
         results = [_run(name, recording.resolve(), folder / name) for name in options.targets or TARGETS]
+        linked = [_link(name, folder / name) for name in LINKED_ONLY] if not options.targets else []
     ran = [result for result in results if result is not None]
     print(f"{len(ran)} of {len(results)} targets ran, {sum(result.code == SAME for result in ran)} with the same bits")
     if any(result.code == DIFFERENT for result in ran):
         return DIFFERENT
-    return UNDECIDED if not ran or any(result.code for result in ran) else SAME
+    return UNDECIDED if not ran or any(result.code for result in [*ran, *linked]) else SAME
 
 
 if __name__ == "__main__":
