@@ -2,10 +2,10 @@
 
     .venv/bin/python tools/check_architectures.py [TARGET ...] [--recording FILE] [--out DIR]
 
-Each target gets kernels of the sources and flags that ship, and runs by an emulator or on this very processor. Exit code:
-0 every target that ran has the same bits; 1 one has not; 2 one could not tell, or none ran. A target that cannot run here is
-named with its reason and counted. For macOS there is no emulator: its libraries are compiled and linked, and must hold every
-kernel's symbol.
+Each target gets kernels of the sources and flags that ship, and runs by an emulator or on this very processor. A
+target that cannot run here is named with its reason and counted. For macOS there is no emulator: its libraries are
+compiled and linked, and must hold every kernel's symbol. Exit code: 0 every target that ran has the same bits; 1 one
+has not; 2 one could not tell, or none ran. See docs/platforms.md.
 """
 
 from __future__ import annotations
@@ -127,11 +127,11 @@ def record(path: Path, isa: str, tests: Sequence[str] = ("tests/oracle", "tests/
         RuntimeError: a test failed, or a kernel was called in a way that cannot be recorded.
     """
     paths = [str(ROOT / "src"), str(CONFORMANCE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    options = ("-q", "-p", "recorder", "-p", "no:cacheprovider", "--record-calls", str(path), "--record-isa", isa)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "recorder", "--record-calls", str(path), "--record-isa", isa]
-        + ["-p", "no:cacheprovider", *tests],
+        [sys.executable, "-m", "pytest", *options, *tests],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -179,10 +179,10 @@ def compile_replayer(target: Target, folder: Path, *, native: Path = NATIVE) -> 
         flags += ["-static", "-DREPLAY_LINKED", '-DSB_SOURCES="replayed"']
         sources += sorted(path.name for path in native.glob("*.cpp"))
     path = folder / ("replayer.exe" if platform.suffix == ".dll" else "replayer")
+    compiler = (sys.executable, "-m", "ziglang", "c++", "-target", zig_target, f"-mcpu={processor}")
+    flags += [*build.ZIG_FLAGS, *platform.link_flags, *build.ARITHMETIC_FLAGS]
     done = subprocess.run(
-        [sys.executable, "-m", "ziglang", "c++", "-target", zig_target, f"-mcpu={processor}"]
-        + [*build.ZIG_FLAGS, *platform.link_flags, *flags, *build.ARITHMETIC_FLAGS]
-        + ["-o", str(path), *sources],
+        [*compiler, *flags, "-o", str(path), *sources],
         cwd=native,
         capture_output=True,
         text=True,

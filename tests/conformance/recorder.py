@@ -1,10 +1,11 @@
 """A pytest plugin that writes kernel calls of passing tests, with what they read and wrote, for a replay elsewhere.
 
-    python -m pytest -p recorder --record-calls FILE --record-isa ISA tests/oracle tests/spec     (this folder in PYTHONPATH)
+    python -m pytest -p recorder --record-calls FILE --record-isa ISA tests/oracle tests/spec
 
-It stands before each library's functions and needs to know no kernel: the types of arguments are those of ops.py, and an
-address belongs to the array that the calling functions hold at it. Memory that `sb_pack_*` fills has a layout of its
-library's own, so it is not written down: the replayer packs again and hands on its own.
+with this folder in PYTHONPATH. It stands before each library's functions and needs to know no kernel: the types of
+arguments are those of ops.py, and an address belongs to the array that the calling functions hold at it. Memory that
+`sb_pack_*` fills has a layout of its library's own, so it is not written down: the replayer packs again and hands on
+what it packed.
 
 The file, all little-endian: see `write`, which replayer.cpp reads.
 """
@@ -30,7 +31,7 @@ import numpy as np
 import pytest
 
 from samebits.numerics import library
-from samebits.numerics.ops import OPS, POINTER, SIZE, Op
+from samebits.numerics.ops import OPS, POINTER, Op
 
 MAGIC = b"SBCALLS1"
 PACKS, SIZES = "sb_pack_", "sb_packed_size_"
@@ -102,7 +103,7 @@ class Call:
     regions: list[Region]
 
 
-class Unknown(Exception):
+class UnknownCallError(Exception):
     """A kernel was called in a way that this recorder does not understand."""
 
 
@@ -117,7 +118,7 @@ class Recorder:
         self.unknown: dict[str, str] = {}
         self._packed: dict[int, tuple[weakref.ref[Any], Packed]] = {}  # by id of what owns the memory
         self._sizes: dict[tuple[str, int], tuple[int, ...]] = {}
-        self._random = random.Random(0)  # noqa: S311 - which calls are kept
+        self._random = random.Random(0)
         self._lock = threading.Lock()
 
     def call(self, op: Op, function: Callable[..., int], arguments: tuple[Any, ...]) -> int:
@@ -128,7 +129,7 @@ class Recorder:
             return result
         try:
             call = self._before(op, arguments)
-        except Unknown as unknown:
+        except UnknownCallError as unknown:
             self.unknown[op.symbol] = f"{unknown} (in {self.test})"
             return function(*arguments)
         result = function(*arguments)
@@ -153,7 +154,7 @@ class Recorder:
             # Spans are in order and apart, so that the last that starts no later holds it.
             index = max(i for i, span in enumerate(spans) if span[0] <= value)
             if regions[index].packed is not None and value != spans[index][0]:
-                raise Unknown(f"{op.symbol} was given an address inside packed memory")
+                raise UnknownCallError(f"{op.symbol} was given an address inside packed memory")
             values.append((index, value - spans[index][0]))
         call = Call(op, self.test, values, regions)
         if op.symbol.startswith(PACKS):
@@ -163,7 +164,7 @@ class Recorder:
     def _region(self, op: Op, low: int, high: int, places: list[Place]) -> Region:
         kinds = {(place.array.dtype.itemsize, place.array.dtype.kind == "f") for place in places}
         if len(kinds) > 1:
-            raise Unknown(f"{op.symbol} was given overlapping arrays of several types")
+            raise UnknownCallError(f"{op.symbol} was given overlapping arrays of several types")
         ((item_bytes, is_float),) = kinds
         region = Region(low, item_bytes, is_float)
         owner, packed = self._packed.get(id(places[0].owner), (None, None))
@@ -180,7 +181,7 @@ class Recorder:
         name = SIZES + call.op.symbol.removeprefix(PACKS)
         size = self._sizes.get((name, place.array.size))
         if size is None:
-            raise Unknown(f"{call.op.symbol} packs into memory whose size {name} did not say")
+            raise UnknownCallError(f"{call.op.symbol} packs into memory whose size {name} did not say")
         region.packed, region.before = Packed(call, name, size, region.item_bytes), b""
         self._packed[id(place.owner)] = (weakref.ref(place.owner), region.packed)
         if sum(len(other.before) for other in call.regions) > MOST_BYTES_OF_A_CALL:
@@ -227,7 +228,7 @@ def address_of(array: np.ndarray[Any, Any]) -> int:
 def _places(symbol: str, addresses: list[int]) -> list[Place]:
     """Return the array at each address: of those that the nearest calling function holds there, the widest."""
     found: dict[int, Place] = {}
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - who called is the question
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and len(found) < len(set(addresses)):
         if frame.f_code.co_filename != __file__:
             places = [Place.of(array) for array in _arrays(tuple(frame.f_locals.values()), DEPTH)]
@@ -239,7 +240,7 @@ def _places(symbol: str, addresses: list[int]) -> list[Place]:
                     found[address] = (starting or holding)[0]
         frame = frame.f_back
     if missing := set(addresses) - set(found):
-        raise Unknown(f"no function that called {symbol} holds the array at {len(missing)} of its addresses")
+        raise UnknownCallError(f"no function that called {symbol} holds the array at {len(missing)} of its addresses")
     return [found[address] for address in addresses]
 
 
@@ -299,13 +300,13 @@ class Table:
 
 
 def write(path: Path, calls: list[Call]) -> None:
-    """Write the recording: texts (symbols and tests), blobs, calls; every count and number is a u32 unless said so.
+    """Write the recording: texts (symbols and tests), blobs, calls; counts and numbers are u32 unless said so.
 
-    A blob is its element's size, its length (u64) and its bytes. A call is symbol, test, regions, arguments. A region is
-    its kind (0 integers, 1 floats, 2 packed here, 3 packed by an earlier call) and the size of its elements; then, of kinds
-    0 and 1, its address modulo 64 and the blobs before and after; of 2 and 3, a number of its own, and, of 2, the symbol
-    that says how many items it takes with its arguments (i64). An argument is its type (0 an integer as i64, 1 a float's
-    bits as i64, 2 null, 3 a region's number and an offset as i64).
+    A blob is its element's size, its length (u64) and its bytes. A call is symbol, test, regions, arguments. A region
+    is its kind (0 integers, 1 floats, 2 packed by this call, 3 packed by an earlier one) and the size of its elements.
+    Of kinds 0 and 1 its address modulo 64 follows, and the blobs before and after; of 2 and 3 a number of its own; and
+    of 2 the symbol that says how many items it takes, with its arguments (i64). An argument is its type (0 an integer
+    as i64, 1 a float's bits as i64, 2 null, 3 a region's number and an offset as i64).
     """
     texts, blobs, handles = Table(), Table(), Table()
     body = b"".join(_call_bytes(call, texts, blobs, handles) for call in calls)
@@ -341,7 +342,9 @@ def _call_bytes(call: Call, texts: Table, blobs: Table, handles: Table) -> bytes
         elif value is None:
             parts.append(struct.pack("<I", 2))
         elif kind is ctypes.c_float:
-            parts.append(struct.pack("<Iq", 1, struct.unpack("<I", struct.pack("<f", value))[0]))
+            parts.append(struct.pack("<IfI", 1, value, 0))
+        elif kind is ctypes.c_double:
+            parts.append(struct.pack("<Id", 1, value))
         else:
             parts.append(struct.pack("<Iq", 0, int(value)))
     return b"".join(parts)
@@ -379,6 +382,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--record-calls"):
+        if sys.byteorder != "little":
+            raise pytest.UsageError("recording needs a little-endian machine: the file's bytes are those of memory")
         _cap_examples()
         config.pluginmanager.register(Session(config), "recording")
 
