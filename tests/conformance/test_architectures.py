@@ -9,6 +9,7 @@ import shutil
 import struct
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -61,14 +62,35 @@ def replayer(native_libraries: Path, tmp_path_factory: pytest.TempPathFactory) -
     return [str(check.compile_replayer(target, tmp_path_factory.mktemp("replayer"))), str(shipped)]
 
 
+@pytest.fixture(scope="session")
+def replayed(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], check.Outcome]:  # type: ignore[name-defined]
+    """`replayed(name)`: what a replay on a target said; the test is skipped where the target cannot run."""
+
+    @cache
+    def outcome(name: str) -> check.Outcome:  # type: ignore[name-defined]
+        return check.replay(check.TARGETS[name], recording, tmp_path_factory.mktemp(name))
+
+    def outcome_or_skip(name: str) -> check.Outcome:  # type: ignore[name-defined]
+        if reason := check.why_not(check.TARGETS[name]):
+            pytest.skip(f"{name}: {reason}")
+        return outcome(name)
+
+    return outcome_or_skip
+
+
 @pytest.mark.parametrize("name", REPLAYED)
-def test_the_same_bits(recording: Path, name: str, tmp_path: Path) -> None:
-    if reason := check.why_not(check.TARGETS[name]):
-        pytest.skip(f"{name}: {reason}")
-    outcome = check.replay(check.TARGETS[name], recording, tmp_path)
+def test_the_same_bits(replayed: Callable[[str], check.Outcome], name: str) -> None:  # type: ignore[name-defined]
+    outcome = replayed(name)
     assert (outcome.differences, outcome.error, outcome.rare, outcome.code) == ([], "", {}, check.SAME)
     assert outcome.isa == check.TARGETS[name].isa
     assert set(outcome.kernels) == {op.symbol for op in OPS}
+    assert not outcome.flushes_early or "qemu" in str(check.TARGETS[name].runner)
+
+
+@pytest.mark.parametrize("name", [name for name, target in check.TARGETS.items() if "-cpu" in target.runner])
+def test_every_kernel_could_be_judged(replayed: Callable[[str], check.Outcome], name: str) -> None:  # type: ignore[name-defined]
+    if left := replayed(name).not_judged:
+        pytest.skip(f"{name}: {check.FLUSHES_EARLY}; not judged: {', '.join(left)}")
 
 
 def test_a_library_for_macos_links_and_holds_every_kernel(tmp_path: Path) -> None:
@@ -100,7 +122,7 @@ def edited_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def replayed_with(edited_sources: Path, emulated: str, recording: Path, tmp_path: Path) -> Callable[..., check.Outcome]:  # type: ignore[name-defined]
     """`replayed_with(*edits)`: what a replay on edited kernels says; each edit must change its file."""
 
-    def replayed(*edits: tuple[str, str, str]) -> check.Outcome:  # type: ignore[name-defined]
+    def edited(*edits: tuple[str, str, str]) -> check.Outcome:  # type: ignore[name-defined]
         originals = {name: (edited_sources / name).read_text(encoding="utf-8") for name, _, _ in edits}
         try:
             for name, before, after in edits:
@@ -112,7 +134,7 @@ def replayed_with(edited_sources: Path, emulated: str, recording: Path, tmp_path
             for name, text in originals.items():
                 (edited_sources / name).write_text(text, encoding="utf-8")
 
-    return replayed
+    return edited
 
 
 def test_faulty_kernels_are_named_and_no_other(replayed_with: Callable[..., check.Outcome]) -> None:  # type: ignore[name-defined]
@@ -209,6 +231,16 @@ def test_a_replayer_that_stops_early_tells_nothing() -> None:
 def test_a_kernel_that_was_hardly_called_tells_nothing() -> None:
     outcome = check.outcome("isa\tneon\nkernel\tsb_add_f32\t99\t1\t0\nend\n", 0)
     assert (outcome.code, outcome.rare) == (check.UNDECIDED, {"sb_add_f32": 99})
+
+
+def test_flushing_kernels_are_not_judged_where_the_emulator_flushes_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "FLUSHING", {"sb_x_bf16"})
+    rows = "difference\tsb_x_bf16\tcall 1\nkernel\tsb_x_bf16\t100\t1\t3\nend\n"
+    outcome = check.outcome("isa\tavx2\nflushes early\n" + rows, 1)
+    assert (outcome.code, outcome.differences, outcome.not_judged) == (check.SAME, [], {"sb_x_bf16": 3})
+    assert check.outcome("isa\tavx2\n" + rows, 1).code == check.DIFFERENT
+    others = rows.replace("x_bf16", "y_f32")
+    assert check.outcome("isa\tavx2\nflushes early\n" + others, 1).differences == ["sb_y_f32 call 1"]
 
 
 def test_a_target_without_its_emulator_is_named_and_counted(
