@@ -42,7 +42,7 @@ C_TYPES = {
 }
 # Kernels of these clauses run with flush to zero on; an emulator that flushes wrongly can say nothing of them.
 FLUSHING = {op.symbol for op in OPS if op.clause == "N-05"}
-LEAST_CALLS = 100  # of each kernel, for a replay to say something about it
+LEAST_CALLS = 50  # of each kernel, for a replay to say something about it
 
 
 @dataclass(frozen=True)
