@@ -42,7 +42,8 @@ C_TYPES = {
 }
 # Kernels of these clauses run with flush to zero on; an emulator that flushes wrongly can say nothing of them.
 FLUSHING = {op.symbol for op in OPS if op.clause == "N-05"}
-LEAST_CALLS = 50  # of each kernel, for a replay to say something about it
+# Of each kernel, for a replay to say something about it: many calls, or a few with much in them.
+LEAST_CALLS, LEAST_ELEMENTS = 50, 50_000
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ class Outcome:
     @property
     def rare(self) -> dict[str, int]:
         """Return how often each kernel was called that was called too rarely."""
-        return {symbol: calls for symbol, (calls, _, _) in self.kernels.items() if calls < LEAST_CALLS}
+        rows = self.kernels.items()
+        return {symbol: calls for symbol, (calls, n, _) in rows if calls < LEAST_CALLS and n < LEAST_ELEMENTS}
 
 
 def why_not(target: Target) -> str:

@@ -31,16 +31,17 @@ import numpy as np
 import pytest
 
 from samebits.numerics import library
+from samebits.numerics.canaries import check
 from samebits.numerics.ops import OPS, POINTER, Op
 
 MAGIC = b"SBCALLS1"
 PACKS, SIZES = "sb_pack_", "sb_packed_size_"
 
 MOST_EXAMPLES = 120  # of a hypothesis test: a replay wants variety, and an emulator is slow
-MOST_CALLS_OF_A_TEST = 200  # for each symbol
-MOST_CALLS = 300  # for each symbol
-LARGE_BYTES, MOST_LARGE_CALLS_OF_A_TEST = 1 << 15, 6  # these reach blocks and threads, and cost most of the time
-MOST_BYTES_OF_A_CALL = 1 << 17
+MOST_CALLS = 200  # of a symbol
+# Of a symbol, by a test, whose arrays have up to so many bytes: large calls reach blocks and threads, and take long.
+MOST_BY_BYTES = {1 << 14: 200, 1 << 17: 4, 1 << 19: 1}
+MOST_BYTES = max(MOST_BY_BYTES)
 DEPTH = 3  # of what a function's variables hold, in which arrays are looked for
 LINE = 64
 
@@ -113,8 +114,8 @@ class Recorder:
     def __init__(self, isa: str) -> None:
         self.isa = isa
         self.test = ""
-        self.calls: dict[tuple[str, str, bool], list[Call]] = defaultdict(list)  # by symbol, test and whether large
-        self.seen: dict[tuple[str, str, bool], int] = defaultdict(int)
+        self.calls: dict[tuple[str, str, int], list[Call]] = defaultdict(list)  # by symbol, test and size
+        self.seen: dict[tuple[str, str, int], int] = defaultdict(int)
         self.unknown: dict[str, str] = {}
         self._packed: dict[int, tuple[weakref.ref[Any], Packed]] = {}  # by id of what owns the memory
         self._sizes: dict[tuple[str, int], tuple[int, ...]] = {}
@@ -144,7 +145,7 @@ class Recorder:
         ]
         spans = _spans(_places(op.symbol, addresses))
         regions = [self._region(op, *span) for span in spans]
-        if sum(len(region.before) for region in regions) > MOST_BYTES_OF_A_CALL and not op.symbol.startswith(PACKS):
+        if sum(len(region.before) for region in regions) > MOST_BYTES and not op.symbol.startswith(PACKS):
             return None
         values: list[float | tuple[int, int] | None] = []
         for value, kind in zip(arguments, op.arguments, strict=True):
@@ -184,7 +185,7 @@ class Recorder:
             raise UnknownCallError(f"{call.op.symbol} packs into memory whose size {name} did not say")
         region.packed, region.before = Packed(call, name, size, region.item_bytes), b""
         self._packed[id(place.owner)] = (weakref.ref(place.owner), region.packed)
-        if sum(len(other.before) for other in call.regions) > MOST_BYTES_OF_A_CALL:
+        if sum(len(other.before) for other in call.regions) > MOST_BYTES:
             region.packed.fill = None  # too large: nor are the calls that read it kept
 
     def _keep(self, call: Call) -> None:
@@ -196,11 +197,11 @@ class Recorder:
             after = ctypes.string_at(region.low, len(region.before)) if region.before else b""
             region.after = None if after == region.before else after
         # Each of a test's calls has the same chance to be among the kept.
-        large = sum(len(region.before) for region in call.regions) > LARGE_BYTES
-        most = MOST_LARGE_CALLS_OF_A_TEST if large else MOST_CALLS_OF_A_TEST
-        key = call.op.symbol, call.test, large
+        n_bytes = sum(len(region.before) for region in call.regions)
+        size = min(limit for limit in MOST_BY_BYTES if n_bytes <= limit)
+        key = call.op.symbol, call.test, size
         self.seen[key] += 1
-        kept = self.calls[key]
+        kept, most = self.calls[key], MOST_BY_BYTES[size]
         if len(kept) < most:
             kept.append(call)
         elif (at := self._random.randrange(self.seen[key])) < most:
@@ -211,7 +212,7 @@ class Recorder:
         calls: dict[Call, None] = {}
         for symbol in dict.fromkeys(symbol for symbol, _, _ in self.calls):
             tests = [kept for (name, _, _), kept in self.calls.items() if name == symbol]
-            in_turn = (kept[i] for i in range(MOST_CALLS_OF_A_TEST) for kept in tests if i < len(kept))
+            in_turn = (kept[i] for i in range(max(map(len, tests))) for kept in tests if i < len(kept))
             for call, _ in zip(in_turn, range(MOST_CALLS), strict=False):
                 for region in call.regions:
                     if region.packed is not None and region.packed.fill is not None:
@@ -359,6 +360,17 @@ def _patch(recorder: Recorder) -> None:
             self.functions = Functions(self.functions, recorder)  # type: ignore[assignment]
 
     setattr(library.Library, "__init__", started)  # noqa: B010 - a method of another's class
+    run = check.check_canaries
+
+    def canaries() -> None:
+        # Every test opens its library and so runs them all: they count as one test among the others.
+        before, recorder.test = recorder.test, "the canaries"
+        try:
+            run()
+        finally:
+            recorder.test = before
+
+    setattr(check, "check_canaries", canaries)  # noqa: B010 - a module's function
 
 
 def _cap_examples() -> None:
