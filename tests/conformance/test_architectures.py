@@ -63,14 +63,14 @@ def replayer(native_libraries: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def replayed(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], check.Outcome]:  # type: ignore[name-defined]
+def replayed(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], check.Outcome]:
     """`replayed(name)`: what a replay on a target said; the test is skipped where the target cannot run."""
 
     @cache
-    def outcome(name: str) -> check.Outcome:  # type: ignore[name-defined]
+    def outcome(name: str) -> check.Outcome:
         return check.replay(check.TARGETS[name], recording, tmp_path_factory.mktemp(name))
 
-    def outcome_or_skip(name: str) -> check.Outcome:  # type: ignore[name-defined]
+    def outcome_or_skip(name: str) -> check.Outcome:
         if reason := check.why_not(check.TARGETS[name]):
             pytest.skip(f"{name}: {reason}")
         return outcome(name)
@@ -79,7 +79,7 @@ def replayed(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 
 @pytest.mark.parametrize("name", REPLAYED)
-def test_the_same_bits(replayed: Callable[[str], check.Outcome], name: str) -> None:  # type: ignore[name-defined]
+def test_the_same_bits(replayed: Callable[[str], check.Outcome], name: str) -> None:
     outcome = replayed(name)
     assert (outcome.differences, outcome.error, outcome.rare, outcome.code) == ([], "", {}, check.SAME)
     assert outcome.isa == check.TARGETS[name].isa
@@ -88,7 +88,7 @@ def test_the_same_bits(replayed: Callable[[str], check.Outcome], name: str) -> N
 
 
 @pytest.mark.parametrize("name", [name for name, target in check.TARGETS.items() if "-cpu" in target.runner])
-def test_every_kernel_could_be_judged(replayed: Callable[[str], check.Outcome], name: str) -> None:  # type: ignore[name-defined]
+def test_every_kernel_could_be_judged(replayed: Callable[[str], check.Outcome], name: str) -> None:
     if left := replayed(name).not_judged:
         pytest.skip(f"{name}: {check.FLUSHES_EARLY}; not judged: {', '.join(left)}")
 
@@ -119,10 +119,10 @@ def edited_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def replayed_with(edited_sources: Path, emulated: str, recording: Path, tmp_path: Path) -> Callable[..., check.Outcome]:  # type: ignore[name-defined]
+def replayed_with(edited_sources: Path, emulated: str, recording: Path, tmp_path: Path) -> Callable[..., check.Outcome]:
     """`replayed_with(*edits)`: what a replay on edited kernels says; each edit must change its file."""
 
-    def edited(*edits: tuple[str, str, str]) -> check.Outcome:  # type: ignore[name-defined]
+    def edited(*edits: tuple[str, str, str]) -> check.Outcome:
         originals = {name: (edited_sources / name).read_text(encoding="utf-8") for name, _, _ in edits}
         try:
             for name, before, after in edits:
@@ -137,7 +137,7 @@ def replayed_with(edited_sources: Path, emulated: str, recording: Path, tmp_path
     return edited
 
 
-def test_faulty_kernels_are_named_and_no_other(replayed_with: Callable[..., check.Outcome]) -> None:  # type: ignore[name-defined]
+def test_faulty_kernels_are_named_and_no_other(replayed_with: Callable[..., check.Outcome]) -> None:
     """A contraction, a vector stored past the end, a return code: one kernel each."""
     outcome = replayed_with(
         ("elementwise.cpp", "return x + scalar * y;", "return fma(scalar, y, x);"),
@@ -151,7 +151,7 @@ def test_faulty_kernels_are_named_and_no_other(replayed_with: Callable[..., chec
     assert outcome.code == check.DIFFERENT
     said = {line.split()[0]: line for line in outcome.differences}
     assert set(said) == {"sb_add_scaled_f32", "sb_fma_f32", "sb_scale_f32"}
-    element = r"call \d+ of (the canaries|test_\w+\.py::test_\w+): argument 4, element \d+ of \d+: expected 0x\w{8}, got 0x\w{8}"
+    element = r"call \d+ of [^,]+: argument 4, element \d+ of \d+: expected 0x\w{8}, got 0x\w{8}"
     assert re.search(element, said["sb_add_scaled_f32"])
     assert re.search(r"argument \d was written outside, at byte \d+ of \d+", said["sb_fma_f32"])
     assert said["sb_scale_f32"].endswith("returned 1")
@@ -159,13 +159,13 @@ def test_faulty_kernels_are_named_and_no_other(replayed_with: Callable[..., chec
     assert different == set(said)
 
 
-def test_a_state_that_is_not_given_back_is_named(replayed_with: Callable[..., check.Outcome]) -> None:  # type: ignore[name-defined]
+def test_a_state_that_is_not_given_back_is_named(replayed_with: Callable[..., check.Outcome]) -> None:
     outcome = replayed_with(("state.hpp", "~FloatState() { write(saved_); }", "~FloatState() {}"))
     assert outcome.code == check.DIFFERENT
     assert re.search(r"sb_add_f32 .*left the floating-point state 0x\w+ as 0x\w+", "\n".join(outcome.differences))
 
 
-def test_a_state_that_is_taken_as_found_is_seen_in_the_bits(replayed_with: Callable[..., check.Outcome]) -> None:  # type: ignore[name-defined]
+def test_a_state_that_is_taken_as_found_is_seen_in_the_bits(replayed_with: Callable[..., check.Outcome]) -> None:
     outcome = replayed_with(("state.hpp", "saved_(read()) { write(WANTED); }", "saved_(read()) {}"))
     assert outcome.code == check.DIFFERENT
     assert re.search(r"sb_mul_f32 .*element \d+ of \d+: expected 0x\w{8}, got", "\n".join(outcome.differences))
@@ -174,7 +174,7 @@ def test_a_state_that_is_taken_as_found_is_seen_in_the_bits(replayed_with: Calla
 # --- damaged recordings, and replays that tell nothing ---
 
 
-def _said(replayer: list[str], path: Path) -> check.Outcome:  # type: ignore[name-defined]
+def _said(replayer: list[str], path: Path) -> check.Outcome:
     import subprocess
 
     done = subprocess.run([replayer[0], path, *replayer[1:]], capture_output=True, text=True)
