@@ -30,6 +30,7 @@ from samebits.numerics.library import Library
 HERE = Path(__file__).resolve().parent
 N_PAIRS = 15
 LEAST_SAMPLE_S = 3e-3
+REST_S = 0.02
 Clock = Callable[[], float]
 
 
@@ -110,6 +111,9 @@ def time_pairs(
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(N_PAIRS):
         for kept, call in zip(times, (ours, theirs), strict=True):
+            # The other side's threads still spin for some milliseconds: they must not be in the way.
+            time.sleep(REST_S)
+            call()
             start = clock()
             for _ in range(n_calls):
                 call()

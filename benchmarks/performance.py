@@ -2,7 +2,8 @@
 
     python benchmarks/performance.py [--families FAMILY ...] [--threads 1 2]
 
-Run `python -m samebits.numerics.build` first. It takes most of an hour on two idle cores.
+Run `python -m samebits.numerics.build` first. All families take most of an hour on two idle cores; a family's section
+is replaced alone. One thread is timed by its own processor time, so that other work on the machine matters less.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from samebits.record.processor import processor_facts
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
-FAMILIES = tuple(sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("pairs", "performance")))
+FAMILIES = tuple(
+    sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("pairs", "performance", "training_step"))
+)
 # The same instruction set for all three dispatchers of torch as for ours.
 HELD_TO_AVX2 = {
     "SAMEBITS_ISA": "avx2",
@@ -40,16 +43,25 @@ def main() -> None:
     arguments = parser.parse_args()
     best = library.runnable_isas()[-1]
     settings = {best: {}} | ({"avx2": HELD_TO_AVX2} if "avx2" in library.runnable_isas() else {})
-    sections = [section(family, settings, arguments.threads) for family in arguments.families]
+    for family in arguments.families:
+        write_section(family, section(family, settings, arguments.threads))
+
+
+def write_section(family: str, text: str) -> None:
+    """Put one family's section into the page, in the order of names; the others stay as they are."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + START + "\n".join([heading(), *sections]) + END + after, encoding="utf-8")
+    table, _, after = rest.partition(END)
+    found = {part.partition("\n")[0].strip(): f"### {part.rstrip()}\n" for part in table.split("### ")[1:]}
+    found[family] = text
+    PAGE.write_text(
+        before + START + "\n" + "\n".join(found[name] for name in sorted(found)) + END + after, encoding="utf-8"
+    )
 
 
-def heading() -> str:
+def place() -> str:
     """Return one line that says where and when."""
     name = processor_facts().get("name", "a processor that does not tell its name")
-    return f"\nMeasured on {datetime.now(UTC):%Y-%m-%d}: {name}, {os.cpu_count()} cores.\n"
+    return f"Measured on {datetime.now(UTC):%Y-%m-%d}: {name}, {os.cpu_count()} cores."
 
 
 def section(family: str, settings: dict[str, dict[str, str]], threads: list[str]) -> str:
@@ -57,7 +69,7 @@ def section(family: str, settings: dict[str, dict[str, str]], threads: list[str]
     measured = {isa: rows_of(family, variables, threads) for isa, variables in settings.items()}
     keys = list(dict.fromkeys(key for rows in measured.values() for key in rows))
     titles = ["case", "threads", *(title for isa in measured for title in (f"{isa}: ratio", "of fma peak"))]
-    lines = [f"### {family}", "", row_text(titles), row_text(["---"] * len(titles))]
+    lines = [f"### {family}", "", place(), "", row_text(titles), row_text(["---"] * len(titles))]
     for name, n_threads in keys:
         cells = [name, str(n_threads)]
         for rows in measured.values():
@@ -67,11 +79,14 @@ def section(family: str, settings: dict[str, dict[str, str]], threads: list[str]
 
 
 def rows_of(family: str, variables: dict[str, str], threads: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
-    """Run one benchmark in a child process and return its rows by case and threads."""
-    command = [sys.executable, str(HERE / f"{family}.py"), "--json", "--threads", *threads]
-    print(f"{family} {variables.get('SAMEBITS_ISA', '')}", file=sys.stderr, flush=True)
-    done = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True)
-    rows = [json.loads(text) for text in done.stdout.splitlines()[1:]]
+    """Run one benchmark in a child process for each number of threads; return its rows by case and threads."""
+    rows = []
+    for n_threads in threads:
+        clock = ["--cpu-time"] if n_threads == "1" else []
+        command = [sys.executable, str(HERE / f"{family}.py"), "--json", "--threads", n_threads, *clock]
+        print(f"{family} {variables.get('SAMEBITS_ISA', '')} {n_threads}", file=sys.stderr, flush=True)
+        done = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True)
+        rows += [json.loads(text) for text in done.stdout.splitlines()[1:]]
     return {(row["name"], row["n_threads"]): row for row in rows}
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 RUNNABLE = pytest.StashKey[tuple[str, ...]]()
+_PROGRAM = """
+import sys
+from pathlib import Path
+from samebits.numerics import library
+library.LIBRARIES = Path(sys.argv.pop(1))
+from samebits.cli.main import main
+main()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +30,12 @@ def native_libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
         patch.setattr(library, "LIBRARIES", folder)
         request.config.stash[RUNNABLE] = library.runnable_isas()
         yield folder
+
+
+@pytest.fixture(scope="session")
+def program(native_libraries: Path) -> list[str]:
+    """The command line of `samebits`, up to its arguments, with the kernels of this session."""
+    return [sys.executable, "-c", _PROGRAM, str(native_libraries)]
 
 
 @pytest.fixture

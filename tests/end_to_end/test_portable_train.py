@@ -6,27 +6,31 @@ import json
 import shutil
 import subprocess
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, get_scheduler
 
 from samebits.canonical.safetensors_file import TensorFile
 from samebits.data.dataset import TokenSample
+from samebits.data.order import plan_steps
 from samebits.models.families import adapt
 from samebits.models.inputs import find_inputs
 from samebits.models.seeded import embedded_folder, write_base
 from samebits.numerics import library
+from samebits.pytorch.adapter import attach_adapter
 from samebits.recipe.reader import settings_from
 from samebits.recipe.settings import Settings
 from samebits.record.layout import RunFolder
 from samebits.record.manifest import read_summary
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Silence
+from samebits.training.losses import n_targets
 from samebits.training.memory import plan_pass
 from samebits.training.portable import train
 
@@ -66,6 +70,7 @@ CUTS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "two threads": {"threads": 2},
     "three threads": {"threads": 3},
+    "more threads than cores": {"threads": 8},
     "two passes of two samples": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
     "four passes of one sample": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4},
     "evaluation one by one": {"per_device_eval_batch_size": 1},
@@ -213,17 +218,78 @@ def test_peft_alone_gets_the_evaluation_loss_but_for_rounding(family: str, tmp_p
 
 def _loss(model: torch.nn.Module, samples: Sequence[TokenSample]) -> float:
     """Return the mean over all target tokens, sample by sample."""
-    total, n_targets = 0.0, 0
-    for sample in samples:
-        ids = torch.tensor([sample.input_ids])
-        targets = [place for place, is_target in enumerate(sample.is_target) if is_target]
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits[0].double()
-        wanted = ids[0, targets]
-        predicted = logits[[place - 1 for place in targets]]
-        total += torch.nn.functional.cross_entropy(predicted, wanted, reduction="sum").item()
-        n_targets += len(targets)
-    return total / n_targets
+    with torch.no_grad():
+        return sum(_summed(model, sample).item() for sample in samples) / n_targets(samples)
+
+
+@pytest.mark.parametrize(
+    ("family", "values"),
+    [
+        ("llama", {"lr_scheduler_type": "cosine", "warmup_steps": 2, "weight_decay": 0.1, "max_grad_norm": 0.3}),
+        ("qwen3", {"lr_scheduler_type": "linear", "max_grad_norm": 0, "use_rslora": True, "adam_beta2": 0.9}),
+        ("mistral", {"lr_scheduler_type": "constant", "adam_epsilon": 1e-3, "gradient_accumulation_steps": 2}),
+    ],
+)
+def test_torchs_own_parts_make_the_same_training_but_for_rounding(
+    family: str, values: dict[str, Any], tmp_path: Path
+) -> None:
+    """transformers' model and schedule, PEFT's adapter, torch's AdamW and clipping, in float64, without dropout.
+
+    An update divides by the gradient's own size, so a gradient near zero is all rounding: the losses are compared as
+    shares, and parameters as shares of the way that they have gone.
+    """
+    write_base(f"{family}-tiny", 3, tmp_path / "base")
+    values = {**values, "model_name_or_path": str(tmp_path / "base"), "lora_dropout": 0, "learning_rate": 5e-3}
+    _train(tmp_path / "run", **values)
+    settings = _settings(**values)
+    inputs = find_inputs(settings)
+    start = adapt(inputs.base, settings)
+    model = _in_torch(tmp_path / "base", settings, start.parameters)
+    trained = {name.replace(".default.", "."): p for name, p in model.named_parameters() if p.requires_grad}
+    betas = (settings.adam_beta1, settings.adam_beta2)
+    optimizer = torch.optim.AdamW(
+        trained.values(), settings.learning_rate, betas, settings.adam_epsilon, settings.weight_decay
+    )
+    schedule = get_scheduler(settings.lr_scheduler_type, optimizer, settings.warmup_steps, 7)
+    samples, losses = inputs.data.train.samples, []
+    for plan in plan_steps(len(samples), settings):
+        batch = [samples[index] for micro_batch in plan.micro_batches for index in micro_batch]
+        optimizer.zero_grad()
+        loss = torch.stack([_summed(model, sample) for sample in batch]).sum() / n_targets(batch)
+        loss.backward()
+        if settings.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(trained.values(), settings.max_grad_norm)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    lines = (tmp_path / "run" / "golden" / "trace.jsonl").read_text().splitlines()
+    ours = [float.fromhex(json.loads(line)["loss"]) for line in lines]
+    assert len(ours) == len(losses) == 7
+    assert max(abs(a - b) / b for a, b in zip(ours, losses, strict=True)) < 1e-5
+    assert losses[-1] < losses[0] - 0.01
+    file = TensorFile(tmp_path / "run" / "golden" / "adapter_model.safetensors")
+    for name, parameter in trained.items():
+        first, last = start.parameters[name].astype(np.float64), parameter.detach().numpy()
+        way = np.linalg.norm(last - first)
+        assert np.linalg.norm(file.array(name) - last) < 1e-2 * way, name
+
+
+def _in_torch(base: Path, settings: Settings, parameters: Mapping[str, Any]) -> torch.nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = attach_adapter(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64), settings).double()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.data.copy_(torch.from_numpy(parameters[name.replace(".default.", ".")].copy()))
+    return model.train()
+
+
+def _summed(model: torch.nn.Module, sample: TokenSample) -> torch.Tensor:
+    """Return a sample's loss, summed over its targets."""
+    ids = torch.tensor([sample.input_ids])
+    targets = [place for place, is_target in enumerate(sample.is_target) if is_target]
+    predicted = model(input_ids=ids).logits[0, [place - 1 for place in targets]].double()
+    return torch.nn.functional.cross_entropy(predicted, ids[0, targets], reduction="sum")
 
 
 def test_the_run_folder_is_whole(whole: TrainingOutcome) -> None:

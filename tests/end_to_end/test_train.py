@@ -7,32 +7,33 @@ import os
 import re
 import signal
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from samebits.recipe.settings import Settings
 from samebits.record.layout import RunFolder
 from samebits.record.manifest import read_summary
 
 FAST = ("--set", "max_steps=3", "--set", "generation_max_new_tokens=2", "--set", "threads=1")
+PROFILES = ("numerics=portable-f32", "numerics=stock")
+
+Samebits = Callable[..., subprocess.CompletedProcess[str]]
+Run = tuple[Path, subprocess.CompletedProcess[str], str]
 
 
-def _train(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **variables}
-    program = [sys.executable, "-m", "samebits", "train", *map(str, arguments)]
-    return subprocess.run(program, cwd=cwd, env=environment, capture_output=True, text=True)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+@pytest.fixture(scope="module", params=PROFILES)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, samebits: Samebits) -> Run:
+    """The folder, the finished child, and the setting that names the profile."""
     out = tmp_path_factory.mktemp("train") / "run"
-    return out, _train("--out", out, *FAST, "--set", "logging_steps=2")
+    child = samebits("train", "--out", out, *FAST, "--set", request.param, "--set", "logging_steps=2")
+    return out, child, request.param
 
 
-def test_the_last_line_is_the_golden_digest(run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    out, child = run
+def test_the_last_line_is_the_golden_digest(run: Run) -> None:
+    out, child, _ = run
     assert child.returncode == 0, child.stderr
     assert child.stdout.splitlines()[-1] == read_summary(RunFolder(out)).golden_digest
     results = json.loads((out / "golden" / "results.json").read_text())
@@ -40,26 +41,29 @@ def test_the_last_line_is_the_golden_digest(run: tuple[Path, subprocess.Complete
     assert results["eval_perplexity_hex"] in child.stdout
 
 
-def test_stderr_holds_the_steps_that_are_due_and_nothing_else(
-    run: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
+def test_stderr_holds_the_steps_that_are_due_and_nothing_else(run: Run) -> None:
     lines = [line for line in run[1].stderr.splitlines() if not line.startswith("note: ")]
     assert len(lines) == 2
     assert re.fullmatch(r"step 2/3  loss \d+\.\d{6}  lr \d\.\d{3}e-\d\d  grad norm \d+\.\d{4}", lines[0])
     assert lines[1].startswith("step 3/3  ")
 
 
-def test_under_stock_the_hash_seed_is_set_before_python_starts(tmp_path: Path) -> None:
-    child = _train("--out", tmp_path / "run", *FAST, "--set", "numerics=stock")
-    assert child.returncode == 0, child.stderr
-    env = json.loads((tmp_path / "run" / "observed" / "env.json").read_text())
-    assert env["variables"]["PYTHONHASHSEED"] == "42"
+def test_under_stock_the_hash_seed_is_set_before_python_starts(run: Run) -> None:
+    env = json.loads((run[0] / "observed" / "env.json").read_text())
+    expected = "42" if run[2] == "numerics=stock" else os.environ.get("PYTHONHASHSEED")
+    assert env["variables"].get("PYTHONHASHSEED") == expected
 
 
-def test_another_process_elsewhere_has_the_same_bits(
-    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    child = _train(*FAST, "--json", cwd=tmp_path, TZ="Asia/Tokyo", LC_ALL="C", SAMEBITS_ENVIRONMENT="elsewhere")
+def test_portable_is_the_default(run: Run) -> None:
+    recipe = json.loads((run[0] / "golden" / "recipe.json").read_text())
+    assert f"numerics={recipe['numerics']}" == run[2]
+    assert ("numerics_version" in recipe) == (run[2] == "numerics=portable-f32")
+    assert Settings().numerics == "portable-f32"
+
+
+def test_another_process_elsewhere_has_the_same_bits(run: Run, samebits: Samebits, tmp_path: Path) -> None:
+    surroundings = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "SAMEBITS_ENVIRONMENT": "elsewhere"}
+    child = samebits("train", *FAST, "--set", run[2], "--json", cwd=tmp_path, **surroundings)
     assert child.returncode == 0, child.stderr
     answer: dict[str, Any] = json.loads(child.stdout)
     assert answer["golden_digest"] == run[1].stdout.splitlines()[-1]
@@ -70,10 +74,15 @@ def test_another_process_elsewhere_has_the_same_bits(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one child alone")
-def test_an_interrupted_run_says_how_it_goes_on(tmp_path: Path) -> None:
-    arguments = ("--set", "save_steps=1", "--set", "generation_max_new_tokens=1")
-    program = [sys.executable, "-m", "samebits", "train", *arguments]
-    child = subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_interrupted_run_says_how_it_goes_on(
+    profile: str, program: list[str], samebits: Samebits, tmp_path: Path
+) -> None:
+    # Enough steps for the signal to come in time.
+    steps = ("--set", "max_steps=40" if profile != "numerics=stock" else "max_steps=7")
+    arguments = ("--set", profile, *steps, "--set", "save_steps=1", "--set", "generation_max_new_tokens=1")
+    command = [*program, "train", *arguments]
+    child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
     assert any(line.startswith("step 2/") for line in child.stderr)
     child.send_signal(signal.SIGINT)
@@ -84,13 +93,13 @@ def test_an_interrupted_run_says_how_it_goes_on(tmp_path: Path) -> None:
         r"^stopped: the same command with (--out \S+ --resume) goes on to the same bits$", said, re.MULTILINE
     )
     assert found, said
-    resumed = _train(*arguments, *found[1].split(), cwd=tmp_path)
+    resumed = samebits("train", *arguments, *found[1].split(), cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "training goes on after step" in resumed.stderr
 
 
-def test_resume_of_a_finished_run_prints_its_digest(run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    child = _train("--out", run[0], "--resume", *FAST)
+def test_resume_of_a_finished_run_prints_its_digest(run: Run, samebits: Samebits) -> None:
+    child = samebits("train", "--out", run[0], "--resume", *FAST, "--set", run[2])
     assert child.returncode == 0
     assert child.stdout.splitlines()[-1] == run[1].stdout.splitlines()[-1]
     assert "finished already" in child.stderr
@@ -104,11 +113,16 @@ def test_resume_of_a_finished_run_prints_its_digest(run: tuple[Path, subprocess.
         (("--set", "lora_r=0"), "`lora_r`"),
         (("nowhere.yaml",), "the recipe must be a readable UTF-8 file"),
         (("--set", "dataset_name=nowhere.jsonl"), "nowhere.jsonl"),
-        (("--set", "lora_target_modules=q_proj", "--out", "new"), "`lora_target_modules` must name linear layers"),
+        *(
+            (("--set", profile, "--set", "lora_target_modules=q_proj", "--out", "new"), "must name linear layers")
+            for profile in PROFILES
+        ),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_2(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
-    child = _train(*arguments, cwd=tmp_path)
+def test_bad_input_is_one_sentence_and_exit_2(
+    samebits: Samebits, tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    child = samebits("train", *arguments, cwd=tmp_path)
     assert child.returncode == 2
     assert told in child.stderr
     assert child.stderr.startswith("error: ")
@@ -117,29 +131,29 @@ def test_bad_input_is_one_sentence_and_exit_2(tmp_path: Path, arguments: tuple[s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_recipe_file_decides_and_set_decides_over_it(tmp_path: Path) -> None:
+def test_a_recipe_file_decides_and_set_decides_over_it(samebits: Samebits, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("max_iters: 2\nrank: 4\nalpha: 8\nthreads: 1\ngeneration_prompts: [Hello]\nval_size: 0\n")
-    child = _train(recipe, "--set", "r=2", "--out", tmp_path / "run")
+    child = samebits("train", recipe, "--set", "r=2", "--out", tmp_path / "run")
     assert child.returncode == 0, child.stderr
     arguments = json.loads((tmp_path / "run" / "golden" / "training_args.json").read_text())
     assert (arguments["n_steps"], arguments["lora_r"], arguments["lora_alpha"]) == (2, 2, 8)
     assert "eval_loss        none (no samples were held out)" in child.stdout
 
 
-def test_a_folder_with_a_line_break_is_printed_on_one_line(tmp_path: Path) -> None:
-    child = _train(*FAST, "--out", "a\nb", cwd=tmp_path)
+def test_a_folder_with_a_line_break_is_printed_on_one_line(samebits: Samebits, tmp_path: Path) -> None:
+    child = samebits("train", *FAST, "--out", "a\nb", cwd=tmp_path)
     assert child.returncode == 0, child.stderr
     lines = child.stdout.splitlines()
     assert lines[-2:] == ["run              a\\nb", read_summary(RunFolder(tmp_path / "a\nb")).golden_digest]
     assert len(lines) == 6
 
 
-def test_list_settings_tells_every_setting_without_torch() -> None:
-    child = _train("--list-settings")
+def test_list_settings_tells_every_setting_without_torch(samebits: Samebits) -> None:
+    child = samebits("train", "--list-settings")
     assert child.returncode == 0
     assert "lora_r = 16  [recipe]" in child.stdout
-    listed = json.loads(_train("--list-settings", "--json").stdout)
+    listed = json.loads(samebits("train", "--list-settings", "--json").stdout)
     assert {row["role"] for row in listed} == {"recipe", "execution", "location"}
     assert next(row for row in listed if row["name"] == "seed")["aliases"] == [
         "master_seed",

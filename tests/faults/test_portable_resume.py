@@ -302,10 +302,8 @@ def test_an_evaluation_that_is_not_finite_is_refused(tmp_path: Path, monkeypatch
         return real(model, samples, n_rows)
 
     monkeypatch.setattr(portable, "evaluate", spoilt)
-    with pytest.raises(NonFiniteError, match="the loss must be finite, got nan") as caught:
+    with pytest.raises(NonFiniteError, match="the evaluation loss must be finite, got nan; lower"):
         _train(tmp_path / "run", resume=False, max_steps=1)
-    assert "step 0" not in str(caught.value)
-    assert "evaluation" in str(caught.value)
     assert not (tmp_path / "run" / "golden").exists()
 
 

@@ -5,8 +5,8 @@ import json
 import shutil
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -240,19 +240,23 @@ def test_r32_a_line_made_by_the_second_implementation_is_read(records: list[dict
     assert read == line == _record(1, FIRST_PREVIOUS_SHA256, loss=2.5)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("torch")
+@pytest.fixture(scope="module", params=["portable-f32", "stock"])
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, program: list[str]
+) -> tuple[Path, str]:
+    """A run of two steps with a checkpoint between them, and its profile."""
+    if request.param == "stock":
+        pytest.importorskip("torch")
     run = tmp_path_factory.mktemp("trained") / "run"
-    settings = [f"--set={pair}" for pair in ("max_steps=2", "save_steps=1", "generation_max_new_tokens=1", "threads=1")]
-    command = [sys.executable, "-m", "samebits", "train", *settings, "--out", run]
+    pairs = (f"numerics={request.param}", "max_steps=2", "save_steps=1", "generation_max_new_tokens=1", "threads=1")
+    command = [*program, "train", *(f"--set={pair}" for pair in pairs), "--out", run]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return run
+    return run, request.param
 
 
-def test_r19_tokenizer(trained: Path) -> None:
-    base = json.loads((trained / "golden" / "recipe.json").read_text(encoding="utf-8"))["base"]
+def test_r19_tokenizer(trained: tuple[Path, str]) -> None:
+    base = json.loads((trained[0] / "golden" / "recipe.json").read_text(encoding="utf-8"))["base"]
     file = Path(samebits.__file__).parent / "models" / "embedded" / "tokenizer.json"
     document = {
         "files": {"tokenizer.json": _sha256(file.read_bytes())},
@@ -263,21 +267,28 @@ def test_r19_tokenizer(trained: Path) -> None:
     assert base["tokenizer_sha256"] == _sha256((_canonical(document) + "\n").encode())
 
 
-def test_r30_and_r47_a_checkpoint_holds_the_tensors_of_the_trace(trained: Path) -> None:
-    trace = (trained / "golden" / "trace.jsonl").read_bytes().splitlines(keepends=True)
-    folder = trained / "checkpoints" / "step-00000001"
+def test_r30_r47_and_r48_a_checkpoint_holds_the_tensors_of_the_trace(trained: tuple[Path, str]) -> None:
+    run, profile = trained
+    trace = (run / "golden" / "trace.jsonl").read_bytes().splitlines(keepends=True)
+    folder = run / "checkpoints" / "step-00000001"
     held: Arrays = safetensors.numpy.load_file(folder / "tensors.safetensors")
     first, last = (json.loads(line) for line in trace)
-    adapter = safetensors.numpy.load_file(trained / "golden" / "adapter_model.safetensors")
+    adapter = safetensors.numpy.load_file(run / "golden" / "adapter_model.safetensors")
     assert last["parameters_sha256"] == _named_tensors(adapter)
     parameters = {name: held[f"parameter.{name}"] for name in adapter}
     assert first["parameters_sha256"] == _named_tensors(parameters)
-    state = {f"{kind}.{name}": held[f"{kind}.{name}"] for kind in ("exp_avg", "exp_avg_sq", "step") for name in adapter}
+    kinds = ("exp_avg", "exp_avg_sq", *(["step"] if profile == "stock" else []))
+    state = {f"{kind}.{name}": held[f"{kind}.{name}"] for kind in kinds for name in adapter}
     assert first["optimizer_sha256"] == _named_tensors(state)
-    assert held.keys() - state.keys() - {f"parameter.{name}" for name in adapter} == {"torch_rng_state", "trace_bytes"}
+    others = held.keys() - state.keys() - {f"parameter.{name}" for name in adapter}
+    assert others == {"trace_bytes", *(["torch_rng_state"] if profile == "stock" else [])}
     assert held["trace_bytes"].tobytes() == trace[0]
     document = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    n_targets, loss = first["n_target_tokens"], float.fromhex(first["loss"])
+    if profile != "stock":
+        assert document.keys() == {"loss_units", "resumed_from"}
+        assert float(Fraction(int(document["loss_units"], 16), 2**149 * n_targets)) == loss
+        return
     assert document.keys() == {"deciding", "epoch", "loss_sum", "resumed_from"}
     assert document["deciding"].keys() == {"isa", "libraries", "n_threads", "probes"}
-    n_targets, loss = first["n_target_tokens"], float.fromhex(first["loss"])
     assert float.fromhex(document["loss_sum"]) / n_targets == loss

@@ -4,7 +4,6 @@ import copy
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -288,10 +287,13 @@ def test_every_clause_that_code_cites_is_on_the_page() -> None:
 
 
 @pytest.mark.slow
-def test_a_trained_run_is_valid(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("profile", [PORTABLE_F32, STOCK])
+def test_a_trained_run_is_valid(tmp_path: Path, program: list[str], profile: str) -> None:
+    if profile == STOCK:
+        pytest.importorskip("torch")
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "samebits", "train", "--set", "max_steps=2", "--set", "save_steps=1", "--out", out]
+    pairs = (f"numerics={profile}", "max_steps=2", "save_steps=1")
+    command = [*program, "train", *(f"--set={pair}" for pair in pairs), "--out", out]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     faults = {

@@ -22,7 +22,7 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
 """
 
 WITHOUT_EXTRAS = """
-import importlib.abc, sys
+import importlib.abc, importlib.metadata, itertools, sys
 
 finders = list(sys.meta_path)
 
@@ -31,6 +31,10 @@ class WithoutExtras(importlib.abc.MetaPathFinder):
         if fullname.partition(".")[0] in {names}:
             return None
         return next(filter(None, (finder.find_spec(fullname, path, target) for finder in finders)), None)
+
+    def find_distributions(self, context=importlib.metadata.DistributionFinder.Context()):
+        found = (finder.find_distributions(context) for finder in finders if hasattr(finder, "find_distributions"))
+        return itertools.chain.from_iterable(found)
 
 sys.meta_path[:] = [WithoutExtras()]
 """
@@ -109,7 +113,18 @@ def test_core_imports_without_any_extra(tmp_path: Path) -> None:
     assert done.stdout == "all\n", done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["train", "--out", "run"], ["doctor"]], ids=" ".join)
+def test_a_portable_training_needs_no_extra(tmp_path: Path, native_libraries: Path) -> None:
+    code = WITHOUT_EXTRAS.replace("{names}", repr(EXTRA_PACKAGES)) + (
+        "from pathlib import Path\nfrom samebits.numerics import library\nlibrary.LIBRARIES = Path(sys.argv[1])\n"
+        "from samebits.cli.main import run\nsys.exit(run(sys.argv[2:]))\n"
+    )
+    arguments = ["--set", "numerics=portable-f32", "--set", "max_steps=1", "--out", "run"]
+    done = _python(code, str(native_libraries), "train", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "golden" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("arguments", [["train", "--set", "numerics=stock", "--out", "run"]], ids=" ".join)
 def test_missing_extra_is_said(tmp_path: Path, arguments: list[str]) -> None:
     code = WITHOUT_EXTRAS.replace("{names}", repr(EXTRA_PACKAGES)) + (
         "from samebits.cli.main import run\nsys.exit(run(sys.argv[1:]))\n"

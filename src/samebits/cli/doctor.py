@@ -11,7 +11,7 @@ import click
 from samebits.cli.main import reexecute_with_hash_seed
 
 if TYPE_CHECKING:
-    from samebits.pytorch.doctor import Check
+    from samebits.numerics.examination import Check
 
 MARKS = {True: "holds", False: "FAILS", None: "cannot tell"}
 
@@ -21,29 +21,40 @@ MARKS = {True: "holds", False: "FAILS", None: "cannot tell"}
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @click.pass_context
 def command(ctx: click.Context, seed: int, as_json: bool) -> None:
-    """Set up a process as training does, measure each of the seven points in it, then try the portable arithmetic.
+    """Try the portable arithmetic, then set up a process as stock training does and measure each of its seven points.
+
+    Without PyTorch the seven points, which are its own, are left out and said to be.
 
     Exit codes: 0 all hold, 1 one does not, 2 one cannot be told.
     """
     reexecute_with_hash_seed(seed)
-    from samebits.pytorch.extra import require_torch
+    from samebits.numerics.examination import examine_arithmetic
+    from samebits.pytorch.extra import missing_libraries
 
-    require_torch()
-    from samebits.pytorch.determinism import DeterministicConfig
-    from samebits.pytorch.doctor import examine, examine_arithmetic
-
-    DeterministicConfig.setup_deterministic_environment(seed)
-    checks, arithmetic = examine(seed), examine_arithmetic()
+    arithmetic, missing = examine_arithmetic(), missing_libraries()
+    checks = [] if missing else _stock_checks(seed)
     ok = verdict([*checks, arithmetic])
     if as_json:
         answer = {"ok": ok, "checks": [asdict(check) for check in checks], "arithmetic": asdict(arithmetic)}
         click.echo(json.dumps(answer, indent=2))
     else:
-        _print(checks)
-        click.echo(f"{sum(check.ok is True for check in checks)} of {len(checks)} hold")
-        click.echo("\nportable arithmetic (docs/spec/numerics.md; no training uses it yet)")
+        click.echo("portable-f32: the arithmetic of docs/spec/numerics.md")
         _print([arithmetic])
+        click.echo("\nstock: PyTorch's own kernels")
+        if missing:
+            click.echo(f"not tested: {', '.join(missing)} not installed; run `pip install 'samebits[torch]'`")
+        else:
+            _print(checks)
+            click.echo(f"{sum(check.ok is True for check in checks)} of {len(checks)} hold")
     ctx.exit({True: 0, False: 1, None: 2}[ok])
+
+
+def _stock_checks(seed: int) -> list[Check]:
+    from samebits.pytorch.determinism import DeterministicConfig
+    from samebits.pytorch.doctor import examine
+
+    DeterministicConfig.setup_deterministic_environment(seed)
+    return examine(seed)
 
 
 def verdict(checks: list[Check]) -> bool | None:

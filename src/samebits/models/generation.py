@@ -8,7 +8,7 @@ import numpy as np
 
 from samebits.canonical.safetensors_file import tensors_sha256
 from samebits.data.tokenizer import Tokenizer
-from samebits.errors import RecipeError
+from samebits.errors import NonFiniteError, RecipeError
 from samebits.models.decoder import Decoder
 from samebits.models.pack import pack_tokens
 from samebits.numerics.arrays import F32
@@ -22,6 +22,7 @@ def continue_prompts(
 
     Raises:
         RecipeError: a prompt fills the model's context, or has no token.
+        NonFiniteError: a logit is NaN or infinite.
     """
     records = []
     for prompt in prompts:
@@ -34,6 +35,13 @@ def continue_prompts(
             )
         n_steps = min(max_new_tokens, model.n_positions - len(ids))
         new_ids, logits = continue_greedily(model, ids, n_steps, tokenizer.eos_token_id)
+        if not np.isfinite(logits).all():
+            raise NonFiniteError(
+                "every logit must be finite",
+                got="a NaN or an infinity",
+                where=f"after the prompt {prompt[:40]!r}",
+                remedy="lower learning_rate, and train again in another folder",
+            )
         records.append(
             generation_record(
                 prompt=prompt,

@@ -30,6 +30,8 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise _refused(f"`num_attention_heads` must be a multiple of `num_key_value_heads` ({key_heads})", str(heads))
     if head_width % 2:
         raise _refused("a head's width must be even, for rotary positions turn pairs", str(head_width))
+    if any(isinstance(value, Mapping) for value in _rope(config).values()):
+        raise _refused("rotary positions must be the same in every layer", "some for each kind of layer")
     if (found := _rope(config).get("rope_type", "default")) not in ROPE_TYPES:
         raise _refused(f"rotary positions must be of type {', '.join(ROPE_TYPES)}", repr(found))
     if (found := _rope(config).get("partial_rotary_factor", 1)) != 1:

@@ -71,15 +71,18 @@ def pack_tokens(token_ids: Sequence[int], *, first_position: int = 0) -> Pack:
     return Pack((Segment(0, len(ids), 0),), ids, positions, none, none, (Segment(0, 0, 0),))
 
 
-def plan_packs(samples: Sequence[TokenSample], n_rows: int) -> list[Sequence[TokenSample]]:
+def plan_packs(samples: Sequence[TokenSample], n_rows: int, *, rows_per_sample: int = 0) -> list[Sequence[TokenSample]]:
     """Cut samples, in order, into packs of at most `n_rows` rows; a longer sample is a pack of its own.
 
     How they are cut reaches no bit (N-12).
+
+    Args:
+        rows_per_sample: what a sample takes beside its tokens, as so many rows.
     """
     packs: list[list[TokenSample]] = []
     room = 0
     for sample in samples:
-        rows = len(sample.input_ids)
+        rows = len(sample.input_ids) + rows_per_sample
         if not packs or rows > room:
             packs.append([])
             room = n_rows

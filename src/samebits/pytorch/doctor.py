@@ -1,4 +1,4 @@
-"""The seven points that a repeatable training needs, each measured here and now, none taken on trust; and the kernels'.
+"""The seven points that a repeatable training needs, each measured here and now, none taken on trust.
 
 Measuring moves nothing: the generators are put back as they were found.
 """
@@ -12,32 +12,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.utils.deterministic
 import transformers
 
-from samebits.numerics.build import host_platform
-from samebits.numerics.canaries.check import CANARIES, refusals
-from samebits.numerics.library import BUILD_COMMAND
+from samebits.numerics.examination import Check
 from samebits.pytorch import seeds
 from samebits.record.execution import default_threads
 
 HASHED_TEXT = "samebits"
 _REMEDY_SETUP = "call DeterministicConfig.setup_deterministic_environment()"
 _N_DRAWS = 3
-
-
-@dataclass(frozen=True)
-class Check:
-    """One point: whether it holds (None: cannot tell), what was measured, and what to do where it does not."""
-
-    name: str
-    ok: bool | None
-    measured: str
-    remedy: str
 
 
 def examine(seed: int | None = None, n_threads: int | None = None) -> list[Check]:
@@ -57,19 +44,6 @@ def examine(seed: int | None = None, n_threads: int | None = None) -> list[Check
         _seeds_in_step(seed),
         _transformers_seed(seed),
     ]
-
-
-def examine_arithmetic() -> Check:
-    """Run the known answers of every numerics clause on every library that this processor can run."""
-    name, remedy = "known answers", f"run `{BUILD_COMMAND}`"
-    found = refusals()
-    if not found:
-        return Check(name, None, f"there is no native library for {host_platform()} here", remedy)
-    if refused := {isa: error for isa, error in found.items() if error is not None}:
-        return Check(name, False, f"refused: {', '.join(refused)}: {next(iter(refused.values()))}", remedy)
-    n_clauses = len({canary.clause for canary in CANARIES})
-    measured = f"{len(CANARIES)} answers of {n_clauses} clauses are the clauses' own on {', '.join(found)}"
-    return Check(name, True, measured, remedy)
 
 
 def _hash_seed() -> Check:

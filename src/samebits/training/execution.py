@@ -22,6 +22,14 @@ def execution_document(settings: Settings, environment: str) -> dict[str, Any]:
         "environment": environment,
         "isa": library.loaded().isa,
         "n_threads": library.threads(),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "libraries": {name: _version(name) for name in LIBRARIES},
         "probes": {},
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        # A small image may hold packages without what installers note about them; a training must not end in that.
+        return None

@@ -45,9 +45,8 @@ def evaluate(model: Decoder, samples: Sequence[TokenSample], n_rows: int) -> flo
         losses += model.sample_losses(pack_samples(chosen), Noise(seed=0))
     if not math.isfinite(total := sum(losses)):
         raise NonFiniteError(
-            "the loss must be finite",
+            "the evaluation loss must be finite",
             got=str(total),
-            where="evaluation",
             remedy="lower learning_rate, and train again in another folder",
         )
     return mean_loss(in_units(losses), n_targets(samples))

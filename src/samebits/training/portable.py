@@ -164,10 +164,11 @@ def _summed_gradient(
         {name: number for number, name in enumerate(adapted.tensors.shapes)},
         {name: number for number, name in enumerate(sorted(adapted.dropping_places))},
     )
-    tree = SampleTree(len(chosen), (adapted.tensors.size,))
-    passes = plan_pass(adapted.model, chosen, settings.memory_budget_mib)
+    size = adapted.tensors.size
+    tree = SampleTree(len(chosen), (size,))
+    passes = plan_pass(adapted.model, chosen, settings.memory_budget_mib, n_gradient_floats=size)
     loss_units = 0
-    for part in plan_packs(chosen, passes.n_rows):
+    for part in plan_packs(chosen, passes.n_rows, rows_per_sample=passes.rows_per_sample):
         leaves = [tree.buffer() for _ in part]
         gradients = [adapted.tensors.views(leaf) for leaf in leaves]
         losses = adapted.model.losses_and_gradients(

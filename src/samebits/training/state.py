@@ -87,7 +87,8 @@ def restore(state: TrainingState, checkpoint: Checkpoint, where: str) -> None:
         CheckpointError: its tensors are not this adapter's or not those that its trace tells, or its state is not ours.
     """
     into = {f"parameter.{name}": view for name, view in state.adapted.parameters.items()} | state.optimizer_tensors()
-    found = {name: (str(array.dtype), array.shape) for name, array in checkpoint.tensors.items()}
+    # A file is little-endian, whatever this machine is.
+    found = {name: (str(array.dtype.newbyteorder("=")), array.shape) for name, array in checkpoint.tensors.items()}
     expected: dict[str, tuple[str, Any]] = {name: ("float32", view.shape) for name, view in into.items()}
     expected[TRACE] = ("uint8", found.get(TRACE, ("", (0,)))[1])
     if found != expected:

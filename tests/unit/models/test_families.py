@@ -78,7 +78,7 @@ def test_an_adapter_that_does_not_fit_into_memory_is_refused(base_of: BaseOf, r:
 def test_gradients_reach_every_tensor(base_of: BaseOf, samples: Any) -> None:
     for family in FAMILIES:
         adapted = adapt(base_of(f"{family}-tiny"), _settings(lora_target_modules=["all-linear"]))
-        adapted.flat += np.float32(0.01)
+        np.add(adapted.flat, np.float32(0.01), out=adapted.flat)
         flats = [np.zeros(adapted.tensors.size, dtype=np.float32) for _ in samples]
         gradients = [adapted.tensors.views(flat) for flat in flats]
         adapted.model.losses_and_gradients(pack_samples(samples), Noise(0), gradients, keeps_activations=True)

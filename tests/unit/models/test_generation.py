@@ -8,7 +8,7 @@ import pytest
 
 from samebits.canonical.safetensors_file import tensors_sha256
 from samebits.data.tokenizer import Tokenizer, load_tokenizer
-from samebits.errors import RecipeError
+from samebits.errors import NonFiniteError, RecipeError
 from samebits.models.families import AdaptedModel
 from samebits.models.generation import continue_greedily, continue_prompts
 from samebits.models.seeded import embedded_folder
@@ -89,3 +89,11 @@ def test_a_prompt_that_fills_the_context_is_refused(adapted: Callable[..., Adapt
     model = adapted("gpt2-tiny").model
     with pytest.raises(RecipeError, match=r"a generation prompt must have from 1 to 511 tokens, got \d{3,} \('aaa"):
         continue_prompts(model, tokenizer, ("a" * 9000,), 1)
+
+
+def test_a_logit_that_is_not_finite_is_refused(adapted: Callable[..., AdaptedModel], tokenizer: Tokenizer) -> None:
+    """Its largest would be chosen, and nobody would know."""
+    made = adapted("gpt2-tiny")
+    made.flat[:] = 1e30
+    with pytest.raises(NonFiniteError, match=r"every logit must be finite, got .* \(after the prompt 'Hello'\); lower"):
+        continue_prompts(made.model, tokenizer, ("Hello",), 2)

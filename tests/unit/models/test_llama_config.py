@@ -27,6 +27,7 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_fr
         ({**LLAMA, "rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "default, linear, llama3 on .*, got 'yarn'"),
         ({**LLAMA, "rope_scaling": {"type": "dynamic", "factor": 2.0}}, "got 'dynamic'"),
         ({**MISTRAL, "rope_parameters": {"rope_type": "longrope"}}, "got 'longrope'"),
+        ({**QWEN3, "rope_parameters": {"full_attention": {"rope_theta": 9.0}}}, "the same in every layer on portable"),
     ],
 )
 def test_what_is_not_computed_is_refused_with_the_door_that_serves_it(config: dict[str, Any], told: str) -> None:

@@ -47,3 +47,10 @@ def test_a_plan_keeps_every_sample_in_order_and_no_pack_is_too_long(lengths: lis
     # Nor is one cut off early: the next sample would not have fitted.
     following = [len(pack[0].input_ids) for pack in packs[1:]]
     assert all(n + more > n_rows for n, more in zip(rows, following, strict=False))
+
+
+def test_a_sample_may_take_more_room_than_its_tokens() -> None:
+    samples = [_sample(index, [0] * 4, {3}) for index in range(5)]
+    assert [len(pack) for pack in plan_packs(samples, 12)] == [3, 2]
+    assert [len(pack) for pack in plan_packs(samples, 12, rows_per_sample=2)] == [2, 2, 1]
+    assert [len(pack) for pack in plan_packs(samples, 12, rows_per_sample=9)] == [1] * 5

@@ -33,6 +33,7 @@ constexpr int most_rows(int n_vectors) {
   return n_vectors == 1 ? 4 : n_vectors == 2 ? 2 : 1;
 #endif
 }
+constexpr int PREFETCH_STEPS = 24;
 constexpr int MOST_ROWS = most_rows(1);
 constexpr int MOST_VECTORS = 8;
 
@@ -57,7 +58,13 @@ void tile(const Tile& t) {
     for (int64_t k = t.n_k; k > 0; k--) {
       f32v row[NV];
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; v++) row[v] = load(b + v * b_panel);
+      for (int v = 0; v < NV; v++) {
+        row[v] = load(b + v * b_panel);
+#if SB_WIDTH == 16
+        // A step takes no longer than its line from the second cache: asked for early, it is there.
+        __builtin_prefetch(b + v * b_panel + PREFETCH_STEPS * WIDTH);
+#endif
+      }
 #pragma GCC unroll 16
       for (int i = 0; i < MR; i++) {
         f32v x = splat(a[i * a_row]);
