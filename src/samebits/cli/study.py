@@ -14,7 +14,7 @@ import click
 from samebits.canonical.json_bytes import dump_json
 from samebits.report.analysis import analyze_folder
 from samebits.report.files import write_report
-from samebits.report.html import HEADLINES
+from samebits.report.html import headline_of
 from samebits.report.table import render_table
 from samebits.study.experiment import DEFAULT_RUNS, run_study
 from samebits.study.plan import FACTORS
@@ -78,15 +78,16 @@ def command(
     finally:
         if isinstance(listener, LiveLine):
             listener.close()
-    page = write_report(analyze_folder(out, experiment=experiment.document()), out)[-1]
+    document = analyze_folder(out, experiment=experiment.document())
+    page = write_report(document, out)[-1]
     if as_json:
         click.echo(dump_json(experiment.document()), nl=False)
     else:
-        _print(experiment, page)
+        _print(experiment, headline_of(document), page)
     click.get_current_context().exit(EXIT_CODES[experiment.verdict])
 
 
-def _print(experiment: Experiment, page: Path) -> None:
+def _print(experiment: Experiment, headline: str, page: Path) -> None:
     cells = [
         (row.run, row.changed, row.expectation, row.verdict, _held(row.held), (row.golden_digest or "none")[:12])
         for row in experiment.rows
@@ -99,7 +100,7 @@ def _print(experiment: Experiment, page: Path) -> None:
     for reason, group in itertools.groupby(experiment.rows, lambda row: row.verdict == "not tested" and row.reason):
         if reason:
             click.echo(f"not tested: {', '.join(row.run for row in group)}: {reason}")
-    click.echo(f"\n{HEADLINES[experiment.verdict]}: {experiment.sentence}")
+    click.echo(f"\n{headline}: {experiment.sentence}")
     for finding in experiment.findings:
         click.echo(f"- {finding}")
     click.echo(f"report: {page}")

@@ -60,7 +60,7 @@ def render_page(document: Document) -> str:
         cross=document["cross_environment_analysis"],
         experiment=document["experiment"],
         verdict=verdict_of(document),
-        headline=HEADLINES[verdict_of(document)],
+        headline=headline_of(document),
         profiles=document["profiles"],
         runs_folder="" if document["runs_folder"] == "." else f"{document['runs_folder']}/",
         untested=untested_profiles(document["experiment"]),
@@ -79,6 +79,14 @@ def verdict_of(document: Document) -> str:
     """Return the verdict that stands first: the study's where there is one, else that of the bits."""
     experiment = document["experiment"]
     return str(experiment["verdict"] if experiment else document["overall_analysis"]["verdict"])
+
+
+def headline_of(document: Document) -> str:
+    """Return the words for the verdict; they do not speak for a profile that a study could not run."""
+    verdict = verdict_of(document)
+    if verdict == "held" and untested_profiles(document["experiment"]):
+        return "Every tested expectation held"
+    return HEADLINES[verdict]
 
 
 def short_digest(digest: str | None) -> str:

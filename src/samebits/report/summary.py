@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from samebits.report.conclusions import reference_runs
-from samebits.report.html import HEADLINES, number_text, percent, short_digest, verdict_of
+from samebits.report.html import headline_of, number_text, percent, short_digest
 from samebits.report.runs import METRICS
 
 
 def render_summary(document: Mapping[str, Any]) -> str:
     """Return FINAL_RESULTS_SUMMARY.md."""
     experiment = document["experiment"]
-    lines = [f"# {HEADLINES[verdict_of(document)]}", ""]
+    lines = [f"# {headline_of(document)}", ""]
     if experiment:
         lines += [_text(experiment["sentence"]), ""]
         lines += [f"- {_text(finding)}" for finding in experiment["findings"]]

@@ -80,7 +80,7 @@ def _threads(facts: Mapping[str, Any], counts: Sequence[int] = THREADS) -> list[
         Variation(
             f"threads-{count}",
             "threads",
-            f"{count} thread{'s' if count > 1 else ''} in place of {golden}",
+            f"{count} thread{'s' if count > 1 else ''}, not {golden}",
             settings=(f"threads={count}",),
             facts=("execution.n_threads",),
         )
@@ -100,7 +100,7 @@ def _isas(facts: Mapping[str, Any]) -> list[Variation]:
         Variation(
             f"isa-{isa}",
             "isa",
-            f"{ISA_VARIABLE}={isa} in place of {golden}",
+            f"{ISA_VARIABLE}={isa}, not {golden}",
             environment={ISA_VARIABLE: isa},
             facts=("execution.isa",),
         )
@@ -112,7 +112,7 @@ def _batch_split(n_samples: int, n_passes: int) -> Variation:
     return Variation(
         f"batch-split-{n_samples}x{n_passes}",
         "batch-split",
-        f"{n_passes} forward passes of {n_samples} sample{'s' if n_samples > 1 else ''} for one step",
+        f"{n_passes} passes of {n_samples} sample{'s' if n_samples > 1 else ''} for one step",
         settings=(f"per_device_train_batch_size={n_samples}", f"gradient_accumulation_steps={n_passes}"),
         facts=("execution.per_device_train_batch_size",),
     )
@@ -122,7 +122,7 @@ def _packing() -> Variation:
     return Variation(
         "packing",
         "packing",
-        "1 MiB for activations: other packs, all recomputed",
+        "1 MiB for activations: more passes",
         settings=(SMALL_BUDGET,),
         facts=("execution.memory_budget_mib",),
     )
@@ -133,7 +133,7 @@ def _resume(facts: Mapping[str, Any]) -> Variation:
     return Variation(
         "resume",
         "resume",
-        f"killed after step {ENDED_STEP}, resumed on {threads} threads",
+        f"killed at step {ENDED_STEP}, resumed on {threads} threads",
         settings=(f"threads={threads}", _CHECKPOINTS),
         facts=("training.resumed_from",),
         beginning=Beginning(_END_AFTER_A_STEP, ENDED_EXIT_CODE, (_CHECKPOINTS,)),

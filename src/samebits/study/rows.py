@@ -87,10 +87,12 @@ class Experiment:
             runs = "" if parts else " run" if counted[1] == 1 else " runs"
             told = f"{counted[0]}{noun} in {counted[1]}{runs}"
             parts.append(f"{row.profile}: {'not tested' if row.verdict == 'not tested' else told}")
+        told_apart = self._missing_baseline() is not None
+        rows = [row for row in self.rows if not (told_apart and row.profile == STOCK)]
         unseen = [
             f"{count} {verdict}"
             for verdict in ("not tested", "undecided")
-            if (count := sum(row.verdict == verdict for row in self.rows))
+            if (count := sum(row.verdict == verdict for row in rows))
         ]
         return "; ".join(filter(None, [*parts, ", ".join(unseen)])) + "."
 

@@ -101,7 +101,7 @@ def _threads(facts: Mapping[str, Any], *, full: bool) -> list[Variation]:
         _machine(
             f"threads-{count}",
             "threads",
-            f"{count} thread{'s' if count > 1 else ''} in place of {golden}",
+            f"{count} thread{'s' if count > 1 else ''}, not {golden}",
             settings=(f"threads={count}",),
         )
         for count in counts
@@ -119,7 +119,7 @@ def _capabilities(facts: Mapping[str, Any]) -> list[Variation]:
         _machine(
             f"aten-{level}",
             "aten",
-            f"ATEN_CPU_CAPABILITY={level} in place of {golden}",
+            f"ATEN_CPU_CAPABILITY={level}, not {golden}",
             environment={"ATEN_CPU_CAPABILITY": level},
         )
         for level in lower
@@ -127,17 +127,17 @@ def _capabilities(facts: Mapping[str, Any]) -> list[Variation]:
 
 
 def _mkl(facts: Mapping[str, Any], *, full: bool) -> list[Variation]:
-    knobs = [("MKL_ENABLE_INSTRUCTIONS", "SSE4_2"), ("MKL_CBWR", "COMPATIBLE")]
+    knobs = [("mkl-isa", "MKL_ENABLE_INSTRUCTIONS", "SSE4_2"), ("mkl-cbwr", "MKL_CBWR", "COMPATIBLE")]
     if full:
-        knobs += [("MKL_ENABLE_INSTRUCTIONS", "AVX2"), ("MKL_CBWR", "AVX2")]
+        knobs += [("mkl-isa", "MKL_ENABLE_INSTRUCTIONS", "AVX2"), ("mkl-cbwr", "MKL_CBWR", "AVX2")]
     reason = "torch was built without MKL" if fact(facts, "env.torch.mkl") is None else None
     return [
         _machine(
-            f"{name.lower().replace('_', '-')}-{value.lower().replace('_', '-')}",
+            f"{name}-{value.lower().replace('_', '-')}",
             "mkl",
-            f"{name}={value}",
-            environment={name: value},
+            f"{variable}={value}",
+            environment={variable: value},
             unavailable=reason,
         )
-        for name, value in knobs
+        for name, variable, value in knobs
     ]

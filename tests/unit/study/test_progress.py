@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from samebits.study.experiment import Place
-from samebits.study.progress import LiveLine, PlainLines
+from samebits.study.progress import LiveLine, PlainLines, describe
 from samebits.study.rows import Row
 from samebits.study.runner import Outcome
 
 ROW = Row(
-    "stock", "threads-1", "threads", "1 thread in place of 2", "may differ", "stock", "different", True, "other bits"
+    "portable-f32", "threads-1", "threads", "1 thread in place of 2", "same", "golden", "different", False, "other bits"
 )  # fmt: skip
 
 
@@ -19,8 +20,13 @@ def test_a_pipe_gets_one_line_per_run_without_escape_codes() -> None:
     lines = PlainLines(stream)
     lines.on_start(ROW, Place(1, None))
     lines.on_end(ROW, Outcome(12.34))
-    name = "threads-1".ljust(36)
+    name = "threads-1".ljust(25)
     assert stream.getvalue() == f"  12.3 s  {name} different   1 thread in place of 2 (other bits)\n"
+
+
+def test_what_was_expected_has_no_reason_to_tell() -> None:
+    row = replace(ROW, profile="stock", expectation="may differ", held=True)
+    assert describe(row, Outcome(1.0)).endswith("1 thread in place of 2")
 
 
 def test_a_failed_run_shows_the_end_of_its_log() -> None:
@@ -40,7 +46,7 @@ def test_a_terminal_sees_the_run_in_progress_and_then_its_line() -> None:
     live.on_start(ROW, Place(3, 17))
     live.on_end(ROW, Outcome(12.34))
     live.close()
-    assert "run 3 of 17  stock  threads-1" in stream.getvalue()
+    assert "run 3 of 17  portable-f32  threads-1" in stream.getvalue()
     assert stream.getvalue().rstrip().endswith("(other bits)")
 
 
@@ -49,4 +55,4 @@ def test_the_first_run_does_not_know_how_many_there_will_be() -> None:
     live = LiveLine(stream)
     live.on_start(ROW, Place(1, None))
     live.close()
-    assert "run 1  stock  threads-1" in stream.getvalue()
+    assert "run 1  portable-f32  threads-1" in stream.getvalue()
