@@ -188,3 +188,21 @@ def test_infinite_keys_and_values_that_are_not_seen_leave_no_trace(native: Libra
         touched = rows if before is expected[0] or before is expected[1] else keys
         assert before[touched].tobytes() == after[touched].tobytes()
         assert np.isnan(after).any()
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_one_query_of_heads_that_do_not_go_round_writes_its_own_row_alone(native: Library, threads: int) -> None:
+    """A head that is cut into more stretches than it has rows leaves the memory beside its output alone."""
+    heads, keys, d = 5, 900, 32
+    q, k, v = (np.random.default_rng(n).standard_normal((n, heads, d)).astype(np.float32) for n in (3, keys, keys + 1))
+    sight = Sight(0.25, first=keys - 1)
+    expected = attention(q[1:2], k, v[:keys], sight)
+    before = library.threads()
+    room = np.full((40, heads, d), 7, dtype=np.float32)
+    try:
+        library.set_threads(threads)
+        attention(q[1:2], k, v[:keys], sight, out=room[20:21])
+    finally:
+        library.set_threads(before)
+    assert room[20:21].tobytes() == expected.tobytes()
+    assert (np.delete(room, 20, axis=0) == 7).all()

@@ -91,10 +91,9 @@ struct Worker {
         in_place(s.n_queries == 1 && s.n_heads <= 2 * s.n_kv_heads && s.d % WIDTH == 0) {}
 
   void attend(int64_t head, int64_t row0, int64_t row1) {
+    if (row0 == row1) return;  // with few rows a head is cut into fewer stretches than there are
     const int64_t shared = head / (s.n_heads / s.n_kv_heads);
-    if (in_place) tile_of_rows(head, row0, 1);
-    if (in_place) return;
-    if (shared != packed) pack(shared);
+    if (!in_place && shared != packed) pack(shared);
     for (int64_t row = row0; row < row1; row += ROWS) tile_of_rows(head, row, (int)least(ROWS, row1 - row));
   }
 

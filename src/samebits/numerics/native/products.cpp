@@ -110,6 +110,7 @@ struct Worker {
   int64_t run_start(int64_t run) const { return p.k * run / plan.n_runs; }
 
   void multiply(int64_t row0, int64_t row1, int64_t panel0, int64_t panel1) {
+    if (row0 == row1) return;  // with few rows there are fewer tiles than threads
     int64_t n_blocks = pieces(row1 - row0, BLOCK_ROWS);
     for (int64_t block = 0; block < n_blocks; block++) {
       int64_t first = row0 + (row1 - row0) * block / n_blocks, end = row0 + (row1 - row0) * (block + 1) / n_blocks;
