@@ -141,3 +141,18 @@ def test_threads_rows_and_libraries_do_not_reach_the_bits(
     assert one_by_one == expected[: len(one_by_one)]
     with library.using(library.open_library(library.runnable_isas()[0])):
         assert products.mm(a[:100], b).tobytes() == expected[: min(m, 100) * n * 4]
+
+
+@pytest.mark.parametrize("threads", [12, 64])
+def test_more_threads_than_tiles_of_rows_leave_nothing_to_do_to_some(
+    native: Library, numbers: Numbers, threads: int
+) -> None:
+    x, weight = numbers("plain", 10, 70, 1024), products.pack(numbers("plain", 11, 64, 1024), layout="nk")
+    dy = numbers("plain", 12, 70, 64)
+    expected = products.linear(x, weight).tobytes(), products.linear_backward(dy, weight).tobytes()
+    before = library.threads()
+    try:
+        library.set_threads(threads)
+        assert (products.linear(x, weight).tobytes(), products.linear_backward(dy, weight).tobytes()) == expected
+    finally:
+        library.set_threads(before)

@@ -204,3 +204,18 @@ def test_the_edge_is_met() -> None:
         if gradual & 0x7FFFFFFF == 0x00800000:
             kinds.add(flushing & 0x7FFFFFFF)
     assert kinds == {0, 0x00800000}
+
+
+@pytest.mark.parametrize("m", [0, 70])
+def test_more_threads_than_tiles_of_rows_leave_nothing_to_do_to_some(native: Library, m: int) -> None:
+    generator = np.random.default_rng(12)
+    x, weight = (generator.standard_normal(shape).astype(np.float32) for shape in ((m, 1024), (64, 1024)))
+    packed = products_bf16.pack_bf16(weight, layout="nk")
+    expected = products_bf16.linear_bf16(x, packed).tobytes()
+    before = library.threads()
+    try:
+        for threads in (2, 12, 64):
+            library.set_threads(threads)
+            assert products_bf16.linear_bf16(x, packed).tobytes() == expected
+    finally:
+        library.set_threads(before)

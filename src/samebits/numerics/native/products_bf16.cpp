@@ -101,6 +101,7 @@ struct Worker {
   }
 
   void multiply(int64_t row0, int64_t row1, int64_t panel0, int64_t panel1) {
+    if (row0 == row1) return;  // with few rows there are fewer tiles than threads
     const int64_t n_blocks = pieces(row1 - row0, engine::BLOCK_ROWS / engine::TILE_ROWS * engine::TILE_ROWS);
     for (int64_t block = 0; block < n_blocks; block++) {
       const int64_t first = part_start(row1 - row0, engine::TILE_ROWS, (int)block, (int)n_blocks);
