@@ -38,7 +38,8 @@ def cover(factors: Factors) -> list[Row]:
         return tuple(number for factor, value in pair for number in (names.index(factor), factors[factor].index(value)))
 
     while missing:
-        row = dict(min(missing, key=place))
+        first: Pair = min(missing, key=place)
+        row = dict(first)
         for factor in factors:
             if factor not in row:
                 row[factor] = max(factors[factor], key=lambda value: _gain({**row, factor: value}, factors, missing))
