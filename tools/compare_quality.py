@@ -25,7 +25,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from made_recipes import MadeRecipe, write_texts
-
 from samebits.record.processor import processor_facts
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
@@ -60,7 +59,7 @@ def main() -> int:
         try:
             found = [_measure(recipe, Path(scratch)) for recipe in _recipes(Path(scratch))]
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            print(f"undecided: {error}\n{error.stderr}", file=sys.stderr)
+            print(f"undecided: {error}\n{error.stderr!r}", file=sys.stderr)
             return 2
     processor = processor_facts()
     where = f"Run on {datetime.now(UTC):%Y-%m-%d}: {processor['name']}, {processor['n_cores_allowed']} cores."
@@ -119,8 +118,8 @@ def _table(losses: Losses) -> str:
     rows = [
         f"### {recipe.name}",
         "",
-        f"{recipe.n_samples} samples, {recipe.n_steps} steps, learning rate {rate:g}. "
-        f"The untrained base: {losses.untrained:.6f}.",
+        f"{recipe.n_samples} samples, {recipe.n_steps} steps, learning rate {rate:g}; the base's own loss: "
+        f"{losses.untrained:.6f}.",
         "",
         "| profile | mean | least | greatest | standard deviation | mean within stock's spread |",
         "| --- | --- | --- | --- | --- | --- |",
