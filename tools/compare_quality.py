@@ -113,13 +113,18 @@ def _eval_loss(recipe: MadeRecipe, scratch: Path, settings: Sequence[str]) -> fl
     return loss
 
 
+def _told(losses: Losses, rate: float) -> str:
+    recipe = losses.recipe
+    told = f"{recipe.n_samples} samples, {recipe.n_steps} steps, learning rate {rate:g}"
+    return f"{told}; the base's own loss: {losses.untrained:.6f}."
+
+
 def _table(losses: Losses) -> str:
     recipe, rate = losses.recipe, RATES[losses.recipe.name]
     rows = [
         f"### {recipe.name}",
         "",
-        f"{recipe.n_samples} samples, {recipe.n_steps} steps, learning rate {rate:g}; the base's own loss: "
-        f"{losses.untrained:.6f}.",
+        _told(losses, rate),
         "",
         "| profile | mean | least | greatest | standard deviation | mean within stock's spread |",
         "| --- | --- | --- | --- | --- | --- |",
