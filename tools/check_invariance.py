@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from samebits.record.processor import processor_facts
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "invariance.md"
 LIMIT_S = 300
 ENDED_EXIT_CODE = 75
+TIMED_OUT = 124
 KILLED_RECIPE = ("gpt2, 4 layers", 200)
 
 NO_KNOB = "none"
@@ -128,8 +130,8 @@ def _check_cover(recipes: Sequence[MadeRecipe], scratch: Path) -> tuple[int, str
     problems = [f"{seen.recipe.name}: {problem}" for seen in found for problem in seen.problems]
     for problem in problems:
         print(f"undecided: {problem}", file=sys.stderr)
-    differs = any(len(set(seen.digests)) > 1 for seen in found) or others < len(found)
-    return (1 if differs else 2 if problems else 0), "\n".join(lines) + "\n"
+    differs = any(len(set(seen.digests)) > 1 for seen in found)
+    return (1 if differs else 2 if problems or others < len(found) else 0), "\n".join(lines) + "\n"
 
 
 def _check_recipe(recipe: MadeRecipe, rows: Sequence[Row], scratch: Path) -> Seen:
@@ -144,7 +146,10 @@ def _check_recipe(recipe: MadeRecipe, rows: Sequence[Row], scratch: Path) -> See
         seen.problems += [problem] if problem else []
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         done = _train(recipe, Path(folder) / "run", settings=("seed=43",))
-        seen.control = None if isinstance(done, str) else done["golden_digest"]
+        if isinstance(done, str):
+            seen.problems.append(f"control: {done}")
+        else:
+            seen.control = done["golden_digest"]
     return seen
 
 
@@ -213,10 +218,13 @@ def _child(
     recipe: MadeRecipe, out: Path, environment: Mapping[str, str], settings: Sequence[str], *, last_step: int = 0,
     resume: bool = False,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-    return subprocess.run(
-        _command(recipe, out, settings, last_step=last_step, resume=resume),
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=LIMIT_S, check=False,
-    )  # fmt: skip
+    command = _command(recipe, out, settings, last_step=last_step, resume=resume)
+    try:
+        return subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, TIMED_OUT, "", f"it did not end within {LIMIT_S} s")
 
 
 def _command(
@@ -306,4 +314,8 @@ def _write(section: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Exception:  # noqa: BLE001 (Python's own exit code for a crash is 1, which would read as "different")
+        traceback.print_exc()
+        sys.exit(2)

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -141,4 +142,8 @@ def _table(losses: Losses) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Exception:  # noqa: BLE001 (Python's own exit code for a crash is 1, which would read as "worse")
+        traceback.print_exc()
+        sys.exit(2)
