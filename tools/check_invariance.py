@@ -80,7 +80,7 @@ def main() -> int:
     """Run what was asked for and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, metavar="N", help="kill one recipe N times instead of the cover")
-    parser.add_argument("--max-steps", type=int, metavar="N", help="of each recipe of the cover; all where left out")
+    parser.add_argument("--max-steps", type=int, metavar="N", help="of each recipe; all where left out")
     parser.add_argument("--seed", type=int, default=1, help="of the moments and the order of the kills")
     parser.add_argument("--write", action="store_true", help="put the table into docs/invariance.md")
     asked = parser.parse_args()
@@ -88,8 +88,8 @@ def main() -> int:
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory(prefix="invariance-") as scratch:
         recipes = invariance_recipes(Path(scratch))
+        recipes = [_at_most(recipe, asked.max_steps) for recipe in recipes]
         if asked.kills is None:
-            recipes = [_at_most(recipe, asked.max_steps) for recipe in recipes]
             section, code, table = "cover", *_check_cover(recipes, Path(scratch))
         else:
             recipe = next(recipe for recipe in recipes if (recipe.name, recipe.n_samples) == KILLED_RECIPE)
