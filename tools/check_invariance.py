@@ -301,8 +301,9 @@ def _kills_table(
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
         f"| {recipe.name} | {recipe.n_samples} | {recipe.n_steps} | {n_killed} | {len(digests) - 1} | {n_machines} "
         f"| {len(set(digests))} | {found} |\n\n"
-        "The digest of an undisturbed run is among those counted. Steps whose checkpoints were gone on from: "
-        f"{steps}; the other kills fell before the first checkpoint or after the last one.\n"
+        "The digest of an undisturbed run is among those counted. "
+        f"{len(resumed_from)} kills came after their process had written a checkpoint; it was gone on from after the "
+        f"steps {steps}. The others came before that, or when all was written.\n"
     )
 
 
