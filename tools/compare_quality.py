@@ -79,7 +79,7 @@ def _recipes(folder: Path) -> list[MadeRecipe]:
     texts = write_texts(folder / "texts.jsonl")
     return [
         MadeRecipe("embedded", 28, 6),
-        MadeRecipe("200 texts", 200, 90, (f"dataset_name={texts}", "val_size=20", "num_train_epochs=2")),
+        MadeRecipe("200 texts", 200, 45, (f"dataset_name={texts}", "val_size=20")),
     ]
 
 
@@ -105,7 +105,7 @@ def _losses(recipe: MadeRecipe, scratch: Path, numerics: str, learning_rate: flo
 
 
 def _eval_loss(recipe: MadeRecipe, scratch: Path, settings: Sequence[str]) -> float:
-    pairs = (*recipe.settings, f"data_seed={DATA_SEED}", *settings)
+    pairs = (*recipe.settings, f"data_seed={DATA_SEED}", "threads=1", *settings)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         command = [sys.executable, "-m", "samebits", "train", "--json", "--out", str(Path(folder) / "run")]
         command += [part for pair in pairs for part in ("--set", pair)]
