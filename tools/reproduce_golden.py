@@ -3,8 +3,8 @@
     .venv/bin/python tools/reproduce_golden.py [--only WORD ...] [--markdown FILE]
 
 Cells: each Python from 3.11 on in a fresh environment by `pip install .` (which must bring no torch), each instruction
-set, another folder, another user, a container, and other processors under emulation. A cell that cannot run here is named
-with its reason. Exit code: 0 every cell that ran has the digest; 1 one has another; 2 one failed, or none ran.
+set, another folder, another user, a container, and other processors under emulation. A cell that cannot run here is
+named with its reason. Exit code: 0 every cell that ran has the digest; 1 one has another; 2 one failed, or none ran.
 Standard library only; the cells of other processors need the checkout's .venv for its compiler. See docs/machines.md.
 """
 
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import glob
-import importlib.util
 import os
 import re
 import shutil
@@ -21,18 +19,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
 
+from debian_roots import CONTAINER, FOREIGN, NotHereError, debian_root, run  # noqa: E402
 from samebits.numerics import build  # noqa: E402
 
 SAME, DIFFERENT, UNDECIDED = 0, 1, 2
 TRAIN = ("-m", "samebits", "train", "--out")
-LIMIT_S = 900
 # Accounts that own nothing, in the order in which they are tried.
 STRANGERS = ("nobody", "daemon")
 
@@ -67,10 +66,6 @@ class Cell:
         return "same" if self.digest == golden else "different"
 
 
-class NotHereError(Exception):
-    """This machine cannot run a cell."""
-
-
 @dataclass(frozen=True)
 class Environment:
     """A fresh virtual environment that holds samebits and what it needs, and nothing else."""
@@ -78,41 +73,6 @@ class Environment:
     python: Path
     version: str
     note: str
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """A Debian root for another processor, or for a container.
-
-    Args:
-        debian, suite, python: its architecture, its release and that release's Python.
-        platform: a name of build.py's PLATFORMS.
-        emulator: what runs it; empty: this processor.
-        packages: Python packages that Debian has and the index has no wheel of.
-        left_out: requirements that do not apply there (hf-xet is asked for on x86-64 and arm only).
-    """
-
-    debian: str
-    platform: str
-    emulator: str = ""
-    suite: str = "bookworm"
-    python: str = "3.11"
-    packages: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-
-_FROM_DEBIAN = ("python3-numpy", "python3-yaml", "python3-markupsafe")
-_NOT_AS_WHEELS = ("numpy", "pyyaml", "markupsafe", "hf-xet")
-FOREIGN = {
-    "aarch64": Foreign("arm64", "linux-aarch64", "qemu-aarch64-static"),
-    "riscv64": Foreign(
-        "riscv64", "linux-riscv64", "qemu-riscv64-static", "trixie", "3.13", _FROM_DEBIAN, _NOT_AS_WHEELS
-    ),
-    "s390x": Foreign("s390x", "linux-s390x", "qemu-s390x-static", "trixie", "3.13", _FROM_DEBIAN, _NOT_AS_WHEELS),
-}
-CONTAINER = Foreign("amd64", "linux-x86_64")
-# glibc versions that wheels ask for, up to each release's own.
-GLIBC = {"bookworm": (17, 24, 26, 27, 28, 31, 34, 35, 36), "trixie": (17, 24, 26, 27, 28, 31, 34, 35, 36, 39, 41)}
 
 
 def golden_digest(readme: str) -> str:
@@ -159,31 +119,18 @@ def markdown(cells: Sequence[Cell], golden: str, day: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def train(words: Sequence[str | Path], **options: object) -> tuple[str, float]:
+def train(words: Sequence[object], **options: Any) -> tuple[str, float]:
     """Run a training and return the digest that it prints last, and its seconds.
 
     Raises:
         RuntimeError: it failed, or printed no digest.
     """
     start = time.monotonic()
-    printed = _run(words, **options)
+    printed = run(words, **options)
     lines = printed.split()
     if not lines or not re.fullmatch(r"[0-9a-f]{64}", lines[-1]):
         raise RuntimeError("the training printed no digest")
     return lines[-1], time.monotonic() - start
-
-
-def _run(words: Sequence[str | Path], **options: object) -> str:
-    try:
-        done = subprocess.run(  # type: ignore[call-overload]
-            [str(word) for word in words], capture_output=True, text=True, errors="replace", timeout=LIMIT_S, **options
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RuntimeError(f"{words[0]}: {error}") from error
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["nothing printed"]
-        raise RuntimeError(f"exit code {done.returncode}: {lines[-1][:200]}")
-    return str(done.stdout)
 
 
 def _clean_environment(**more: str) -> dict[str, str]:
@@ -197,15 +144,15 @@ def _clean_environment(**more: str) -> dict[str, str]:
 def find_pythons() -> dict[str, Path]:
     """Return every Python from 3.11 on in PATH and in pyenv's and uv's folders, one for each version."""
     home = Path.home()
-    folders = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin"]
-    folders += sorted(glob.glob(str(Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions" / "*" / "bin")))
-    folders += sorted(glob.glob(str(home / ".local" / "share" / "uv" / "python" / "*" / "bin")))
+    folders: list[str | Path] = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin"]
+    folders += Path(os.environ.get("PYENV_ROOT", home / ".pyenv")).glob("versions/*/bin")
+    folders += home.glob(".local/share/uv/python/*/bin")
     found: dict[str, Path] = {}
     for path in (Path(folder) / f"python3.{minor}" for folder in folders for minor in range(11, 20)):
         # A pyenv shim answers for whichever version is switched on.
         if path.is_file() and path.parent.name != "shims" and not (path.parent.parent / "pyvenv.cfg").exists():
             try:
-                version = _run([path, "-c", "import platform; print(platform.python_version())"]).strip()
+                version = run([path, "-c", "import platform; print(platform.python_version())"]).strip()
             except RuntimeError:
                 continue
             found.setdefault(version, path)
@@ -221,13 +168,13 @@ def install(base: Path, folder: Path) -> Environment:
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     # Debian's Python may lack ensurepip: the pip of this Python then installs from outside.
     bundled = not subprocess.run([base, "-c", "import ensurepip"], capture_output=True, check=False).returncode
-    _run([base, "-m", "venv", *([] if bundled else ["--without-pip"]), folder], env=_clean_environment())
+    run([base, "-m", "venv", *([] if bundled else ["--without-pip"]), folder], env=_clean_environment())
     pip = [python, "-m", "pip"] if bundled else [sys.executable, "-m", "pip", "--python", python]
     start = time.monotonic()
-    _run([*pip, "install", "--quiet", "--disable-pip-version-check", ROOT], env=_clean_environment())
+    run([*pip, "install", "--quiet", "--disable-pip-version-check", ROOT], env=_clean_environment())
     seconds = time.monotonic() - start
     asked = "import importlib.util as u, platform; print(platform.python_version(), u.find_spec('torch') is None)"
-    version, without_torch = _run([python, "-c", asked], env=_clean_environment()).split()
+    version, without_torch = run([python, "-c", asked], env=_clean_environment()).split()
     if without_torch != "True":
         raise RuntimeError("`pip install .` brought torch")
     size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -300,7 +247,7 @@ class Machine:
     def _instruction_set(self, isa: str) -> tuple[str, float, str]:
         python = self.environment().python
         asked = "from samebits.numerics.library import runnable_isas; print(*runnable_isas())"
-        if isa not in _run([python, "-c", asked], env=_clean_environment()).split():
+        if isa not in run([python, "-c", asked], env=_clean_environment()).split():
             raise NotHereError("this processor has not got it")
         return *train([python, *TRAIN, self.out()], cwd=self.folder, env=_clean_environment(SAMEBITS_ISA=isa)), ""
 
@@ -309,9 +256,9 @@ class Machine:
         python = self.environment().python
         asked = "import samebits; print(samebits.__path__[0])"
         elsewhere = self.folder / "an öther folder"
-        shutil.copytree(_run([python, "-c", asked], env=_clean_environment()).strip(), elsewhere / "samebits")
+        shutil.copytree(run([python, "-c", asked], env=_clean_environment()).strip(), elsewhere / "samebits")
         # With -m the current folder stands first in the path.
-        seen = _run([python, "-c", asked], cwd=elsewhere, env=_clean_environment()).strip()
+        seen = run([python, "-c", asked], cwd=elsewhere, env=_clean_environment()).strip()
         if not Path(seen).samefile(elsewhere / "samebits"):
             raise RuntimeError("the copy was not the package that is imported")
         return *train([python, *TRAIN, elsewhere / "run"], cwd=elsewhere, env=_clean_environment()), ""
@@ -335,7 +282,7 @@ class Machine:
         for python in (made.python for made in self.environments):
             # A Python below root's own home is closed to others.
             try:
-                _run([python, "-c", "import samebits"], env=environment, **who)
+                run([python, "-c", "import samebits"], env=environment, **who)
             except RuntimeError:
                 continue
             return *train([python, *TRAIN, home / "run"], env=environment, **who), f"as {account.pw_name}"
@@ -347,7 +294,8 @@ class Machine:
             raise NotHereError(f"this is not {CONTAINER.platform}")
         if shutil.which("podman") is None:
             raise NotHereError("there is no podman")
-        root = self.debian_root(CONTAINER)
+        root = self.folder / "root-container"
+        debian_root(CONTAINER, root, self.environment().python)
         store = (
             "--root",
             self.folder / "store",
@@ -370,75 +318,24 @@ class Machine:
         emulator = shutil.which(foreign.emulator)
         if emulator is None:
             raise NotHereError(f"there is no {foreign.emulator}")
-        root = self.debian_root(foreign)
+        root = self.folder / f"root-{name}"
+        debian_root(foreign, root, self.environment().python)
         shutil.copy(emulator, root / "emulator")
         # BLAS lies where only Debian's alternatives would lead to, and those were not set up.
         folders = sorted((root / "usr" / "lib").glob("*-linux-gnu*/[bl]*a*/lib[bl]*a*.so.3"))
         searched = ":".join(f"/{path.parent.relative_to(root)}" for path in folders)
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "/opt/site", "HOME": "/", "LD_LIBRARY_PATH": searched}
-        words = ["chroot", root, "/emulator", f"/usr/bin/python{foreign.python}"]
+        words = [
+            shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin"),
+            root,
+            "/emulator",
+            f"/usr/bin/python{foreign.python}",
+        ]
         asked = "import platform, numpy; print(platform.machine(), platform.python_version(), numpy.__version__)"
-        processor, python, numpy = _run([*words, "-c", asked], env=environment).split()
+        processor, python, numpy = run([*words, "-c", asked], env=environment).split()
         digest, seconds = train([*words, *TRAIN, "/run-1"], env=environment)
-        version = _run([emulator, "--version"]).split()[2]
+        version = run([emulator, "--version"]).split()[2]
         return digest, seconds, f"{processor}, Python {python}, NumPy {numpy}, qemu {version}"
-
-    def debian_root(self, foreign: Foreign) -> Path:
-        """Unpack a Debian with Python, the wheels of samebits' requirements and kernels compiled here.
-
-        Raises:
-            NotHereError: a part is missing here or nowhere to be had.
-        """
-        if os.name == "nt" or os.geteuid():
-            raise NotHereError("only root can make another root")
-        if shutil.which("mmdebstrap") is None:
-            raise NotHereError("there is no mmdebstrap")
-        if importlib.util.find_spec("ziglang") is None:
-            raise NotHereError("this Python has no ziglang: run .venv/bin/python")
-        root = self.folder / f"root-{foreign.debian}"
-        python = f"python{foreign.python}"
-        packages = [python, f"{python}-minimal", f"lib{python}-stdlib", "libc6", "libstdc++6", "zlib1g", "libgomp1"]
-        # Only unpacked: no script of any package runs, so that nothing of it is emulated.
-        include = ",".join([*packages, "coreutils", "dash", "usrmerge", *foreign.packages])
-        words = ["mmdebstrap", "--variant=extract", "--mode=root", f"--arch={foreign.debian}", f"--include={include}"]
-        _run([*words, foreign.suite, root, *_debian_mirror()])
-        site = root / "opt" / "site"
-        self._wheels(foreign, site)
-        shutil.copytree(
-            ROOT / "src" / "samebits", site / "samebits", ignore=shutil.ignore_patterns("lib", "__pycache__")
-        )
-        build.build(foreign.platform, folder=site / "samebits" / "numerics" / "native" / "lib", compiler="")
-        return root
-
-    def _wheels(self, foreign: Foreign, site: Path) -> None:
-        """Install, wheel by wheel, the versions that `pip install .` chose for this machine."""
-        asked = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()))"
-        pins = _run([self.environment().python, "-c", asked], env=_clean_environment()).split()
-        processor = foreign.platform.partition("-")[2]
-        tags = [f"--platform=manylinux_2_{minor}_{processor}" for minor in reversed(GLIBC[foreign.suite])]
-        words = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        words += ["--no-compile", "--only-binary=:all:", f"--python-version={foreign.python}", "--implementation=cp"]
-        words += [*tags, f"--platform=manylinux2014_{processor}", f"--target={site}"]
-        for pin in pins:
-            name = pin.partition("==")[0].lower().replace("_", "-")
-            if name in ("samebits", "pip", "setuptools", *foreign.left_out):
-                continue
-            try:
-                _run([*words, pin])
-            except RuntimeError as error:
-                raise NotHereError(f"there is no wheel of {pin} for {processor}") from error
-
-
-def _debian_mirror() -> Iterator[str]:
-    """Yield the mirror that this Debian uses; none: mmdebstrap knows one."""
-    sources: Mapping[str, str] = {
-        "/etc/apt/sources.list.d/debian.sources": r"^URIs: (\S+)",
-        "/etc/apt/sources.list": r"^deb (http\S+)",
-    }
-    for path, pattern in sources.items():
-        if Path(path).is_file() and (found := re.search(pattern, Path(path).read_text(encoding="utf-8"), re.MULTILINE)):
-            yield found[1]
-            return
 
 
 def run_cells(machine: Machine) -> None:
@@ -466,7 +363,7 @@ def main(arguments: Sequence[str]) -> int:
     golden = golden_digest((ROOT / "README.md").read_text(encoding="utf-8"))
     print(f"golden digest: {golden}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="golden-") as folder:
-        os.chmod(folder, 0o755)  # noqa: S103 - another user must read what was installed here
+        Path(folder).chmod(0o755)  # another user must read what was installed here
         machine = Machine(Path(folder).resolve(), golden, options.only)
         run_cells(machine)
     if options.markdown:
