@@ -222,6 +222,7 @@ class Machine:
     def pythons(self) -> None:
         """Every Python that is found, in an environment of its own."""
         for version, base in find_pythons().items():
+            name = f"python{version.rpartition('.')[0]}"
             self.cell(
                 f"Python {version}",
                 f"python{version.rpartition('.')[0]} -m venv E; E/bin/python -m pip install .; E/bin/python -m samebits train --out DIR",
