@@ -225,7 +225,7 @@ class Machine:
             name = f"python{version.rpartition('.')[0]}"
             self.cell(
                 f"Python {version}",
-                f"python{version.rpartition('.')[0]} -m venv E; E/bin/python -m pip install .; E/bin/python -m samebits train --out DIR",
+                f"{name} -m venv E; E/bin/python -m pip install .; E/bin/python -m samebits train --out DIR",
                 lambda base=base, version=version: self._python(base, version),  # type: ignore[misc]
             )
 
