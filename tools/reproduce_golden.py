@@ -222,9 +222,10 @@ class Machine:
     def pythons(self) -> None:
         """Every Python that is found, in an environment of its own."""
         for version, base in find_pythons().items():
+            name = f"python{version.rpartition('.')[0]}"
             self.cell(
                 f"Python {version}",
-                f"python{version} -m venv E; E/bin/pip install .; E/bin/samebits train --out DIR",
+                f"{name} -m venv E; E/bin/python -m pip install .; E/bin/python -m samebits train --out DIR",
                 lambda base=base, version=version: self._python(base, version),  # type: ignore[misc]
             )
 
@@ -240,7 +241,7 @@ class Machine:
         for isa in platform.zig_processors if platform else ():
             self.cell(
                 f"instruction set {isa}",
-                f"SAMEBITS_ISA={isa} samebits train --out DIR",
+                f"SAMEBITS_ISA={isa} E/bin/python -m samebits train --out DIR",
                 lambda isa=isa: self._instruction_set(isa),  # type: ignore[misc]
             )
 
@@ -342,13 +343,17 @@ def run_cells(machine: Machine) -> None:
     """Run every cell, the plain ones first."""
     machine.pythons()
     machine.instruction_sets()
-    machine.cell("another folder", "cd 'an öther folder'; python -m samebits train --out DIR", machine.another_folder)
-    machine.cell("another user", "setpriv --reuid=nobody HOME=... samebits train --out DIR", machine.another_user)
-    inside = "python3.11 -m samebits train --out DIR"
-    machine.cell("container", f"podman run --network=none --rootfs ROOT {inside}", machine.container)
+    machine.cell(
+        "another folder", "cd 'an öther folder'; E/bin/python -m samebits train --out DIR", machine.another_folder
+    )
+    machine.cell(
+        "another user", "E/bin/python -m samebits train --out DIR, started with user=nobody", machine.another_user
+    )
+    inside = "/usr/bin/python3.11 -m samebits train --out DIR"
+    machine.cell("container", f"podman ... run --rm --network=none ... --rootfs ROOT {inside}", machine.container)
     for name, foreign in FOREIGN.items():
         inside = f"python{foreign.python} -m samebits train --out DIR"
-        command = f"chroot ROOT {foreign.emulator} {inside}"
+        command = f"chroot ROOT /emulator /usr/bin/{inside}"
         machine.cell(f"emulated {name}", command, lambda name=name: machine.emulated(name))  # type: ignore[misc]
 
 
