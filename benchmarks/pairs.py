@@ -1,6 +1,6 @@
 """Time our kernels beside torch's: bits first, then interleaved pairs in one process.
 
-    python benchmarks/<family>.py [--threads 1 2] [--only GROUP ...] [--cpu-time] [--json]
+    python benchmarks/<family>.py [--threads 1 2] [--only GROUP ...] [--pairs 15] [--cpu-time] [--json]
 
 Each row: the median of torch's time over ours, and its quartiles; operations per second of both; our part of the fma
 peak that benchmarks/peak.cpp reaches in registers. --cpu-time takes the calling thread's processor time instead of the
@@ -63,6 +63,7 @@ def run(groups: Mapping[str, Callable[[], Iterable[Case]]]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--only", nargs="+", choices=sorted(groups), default=list(groups))
+    parser.add_argument("--pairs", type=int, default=N_PAIRS)
     parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -77,13 +78,13 @@ def run(groups: Mapping[str, Callable[[], Iterable[Case]]]) -> None:
         for group in arguments.only:
             for case in groups[group]():
                 case.check()
-                row = measure(case, n_threads, peak * n_threads, clock)
+                row = measure(case, n_threads, peak * n_threads, clock, arguments.pairs)
                 print(json.dumps(asdict(row)) if arguments.json else line(row), flush=True)
 
 
-def measure(case: Case, n_threads: int, peak: float, clock: Clock) -> Row:
+def measure(case: Case, n_threads: int, peak: float, clock: Clock, n_pairs: int) -> Row:
     """Time one case in pairs."""
-    ours, theirs = time_pairs(case.ours, case.theirs, clock)
+    ours, theirs = time_pairs(case.ours, case.theirs, clock, n_pairs)
     low, middle, high = statistics.quantiles([b / a for a, b in zip(ours, theirs, strict=True)], n=4)
     ours_s, theirs_s = statistics.median(ours), statistics.median(theirs)
     part_of_peak = case.n_operations / ours_s / peak
@@ -101,7 +102,7 @@ def line(row: Row) -> str:
 
 
 def time_pairs(
-    ours: Callable[[], object], theirs: Callable[[], object], clock: Clock
+    ours: Callable[[], object], theirs: Callable[[], object], clock: Clock, n_pairs: int
 ) -> tuple[list[float], list[float]]:
     """Return seconds per call of both, measured in turn."""
     ours(), theirs()
@@ -109,7 +110,7 @@ def time_pairs(
     ours()
     n_calls = max(1, int(LEAST_SAMPLE_S / max(clock() - start, 1e-7)))
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(N_PAIRS):
+    for _ in range(n_pairs):
         for kept, call in zip(times, (ours, theirs), strict=True):
             # The other side's threads still spin for some milliseconds: they must not be in the way.
             time.sleep(REST_S)

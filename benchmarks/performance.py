@@ -1,6 +1,6 @@
 """Run every family's benchmark on the best instruction set and on AVX2, and put the table into docs/performance.md.
 
-    python benchmarks/performance.py [--families FAMILY ...] [--threads 1 2]
+    python benchmarks/performance.py [--families FAMILY ...] [--threads 1 2] [--pairs 15]
 
 Run `python -m samebits.numerics.build` first. All families take most of an hour on two idle cores; a family's section
 is replaced alone. One thread is timed by its own processor time, so that other work on the machine matters less.
@@ -16,6 +16,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pairs import N_PAIRS
 
 from samebits.numerics import library
 from samebits.record.processor import processor_facts
@@ -40,11 +42,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
     parser.add_argument("--threads", nargs="+", default=["1", "2"])
+    parser.add_argument("--pairs", type=int, default=N_PAIRS)
     arguments = parser.parse_args()
     best = library.runnable_isas()[-1]
     settings = {best: {}} | ({"avx2": HELD_TO_AVX2} if "avx2" in library.runnable_isas() else {})
     for family in arguments.families:
-        write_section(family, section(family, settings, arguments.threads))
+        write_section(family, section(family, settings, arguments.threads, arguments.pairs))
 
 
 def write_section(family: str, text: str) -> None:
@@ -58,18 +61,18 @@ def write_section(family: str, text: str) -> None:
     )
 
 
-def place() -> str:
+def place(n_pairs: int) -> str:
     """Return one line that says where and when."""
     name = processor_facts().get("name", "a processor that does not tell its name")
-    return f"Measured on {datetime.now(UTC):%Y-%m-%d}: {name}, {os.cpu_count()} cores."
+    return f"Measured on {datetime.now(UTC):%Y-%m-%d}: {name}, {os.cpu_count()} cores, {n_pairs} pairs."
 
 
-def section(family: str, settings: dict[str, dict[str, str]], threads: list[str]) -> str:
+def section(family: str, settings: dict[str, dict[str, str]], threads: list[str], n_pairs: int) -> str:
     """Return a family's heading and table; one row per case and number of threads, two columns per instruction set."""
-    measured = {isa: rows_of(family, variables, threads) for isa, variables in settings.items()}
+    measured = {isa: rows_of(family, variables, threads, n_pairs) for isa, variables in settings.items()}
     keys = list(dict.fromkeys(key for rows in measured.values() for key in rows))
     titles = ["case", "threads", *(title for isa in measured for title in (f"{isa}: ratio", "of fma peak"))]
-    lines = [f"### {family}", "", place(), "", row_text(titles), row_text(["---"] * len(titles))]
+    lines = [f"### {family}", "", place(n_pairs), "", row_text(titles), row_text(["---"] * len(titles))]
     for name, n_threads in keys:
         cells = [name, str(n_threads)]
         for rows in measured.values():
@@ -78,12 +81,23 @@ def section(family: str, settings: dict[str, dict[str, str]], threads: list[str]
     return "\n".join([*lines, ""])
 
 
-def rows_of(family: str, variables: dict[str, str], threads: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+def rows_of(
+    family: str, variables: dict[str, str], threads: list[str], n_pairs: int
+) -> dict[tuple[str, int], dict[str, Any]]:
     """Run one benchmark in a child process for each number of threads; return its rows by case and threads."""
     rows = []
     for n_threads in threads:
         clock = ["--cpu-time"] if n_threads == "1" else []
-        command = [sys.executable, str(HERE / f"{family}.py"), "--json", "--threads", n_threads, *clock]
+        command = [
+            sys.executable,
+            str(HERE / f"{family}.py"),
+            "--json",
+            "--threads",
+            n_threads,
+            "--pairs",
+            str(n_pairs),
+            *clock,
+        ]
         print(f"{family} {variables.get('SAMEBITS_ISA', '')} {n_threads}", file=sys.stderr, flush=True)
         done = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True)
         rows += [json.loads(text) for text in done.stdout.splitlines()[1:]]
