@@ -146,7 +146,11 @@ def test_faulty_kernels_are_named_and_no_other(replayed_with: Callable[..., chec
             "last.store(job.out, fma(last.load(job.x), last.load(job.y), last.load(z)));",
             "store(job.out + i, fma(last.load(job.x), last.load(job.y), last.load(z)));",
         ),
-        ("elementwise.cpp", "n, x, x, scalar, out}, n_threads);", "n, x, x, scalar, out}, n_threads) + 1;"),
+        (
+            "elementwise.cpp",
+            "x, x, scalar, out}, n_threads, sb::LEAST_SHARE);",
+            "x, x, scalar, out}, n_threads, sb::LEAST_SHARE) + 1;",
+        ),
     )
     assert outcome.code == check.DIFFERENT
     said = {line.split()[0]: line for line in outcome.differences}

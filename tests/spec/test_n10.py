@@ -55,7 +55,7 @@ def test_the_layout(native: Library) -> None:
 
 
 def test_purposes_are_those_of_the_page() -> None:
-    assert [purpose.value for purpose in Purpose] == [1, 2, 3, 4, 5, 6]
+    assert [purpose.value for purpose in Purpose] == [1, 2, 3, 4, 5]
     assert random.VERSION == 1
 
 

@@ -397,7 +397,8 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no such folder", "./missing", "a/b/c", "/nowhere/at/all", "x" * 97, "x" * 5000, "../x", "a/-b", "nul\0"]
+    "name",
+    ["no such folder", "./missing", "a/b/c", "/nowhere/at/all", "x" * 97, "x" * 5000, "../missing", "a/-b", "nul\0"],
 )
 def test_what_is_no_folder_and_no_hub_name_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="must be a model folder, a hub name or `embedded`"):
