@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -142,5 +141,5 @@ def test_what_is_left_out_is_transformers_default() -> None:
     check_config({key: value for key, value in CONFIG.items() if key not in left_out})
     assert config.activation_function == "gelu_new"
     assert (config.resid_pdrop, config.embd_pdrop, config.attn_pdrop) == (0.1, 0.1, 0.1)
-    assert math.isclose(config.layer_norm_epsilon, 1e-5)
+    assert config.layer_norm_epsilon == 1e-5
     assert config.tie_word_embeddings
