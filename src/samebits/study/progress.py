@@ -6,11 +6,13 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.status import Status
 
-    from samebits.study.experiment import Place
     from samebits.study.rows import Row
     from samebits.study.runner import Outcome
+    from samebits.study.series import Place
 
 
 class PlainLines:
@@ -18,6 +20,9 @@ class PlainLines:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
+
+    def on_rows(self, rows: Sequence[Row]) -> None:
+        """Say nothing: each is told when it is decided."""
 
     def on_start(self, row: Row, place: Place) -> None:
         """Say nothing before there is something to say."""

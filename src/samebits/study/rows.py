@@ -27,6 +27,8 @@ class Row:
         profile: numerics profile that was trained.
         verdict: one of VERDICTS.
         held: whether the expectation held; None where that was not tested or could not be told.
+        parts: factor and name of each change that the run is together; none where it is one.
+        unseen: names of the changes of which the run's own record shows nothing.
     """
 
     profile: str
@@ -39,6 +41,8 @@ class Row:
     held: bool | None = None
     reason: str = NOT_RUN
     golden_digest: str | None = None
+    parts: tuple[tuple[str, str], ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass

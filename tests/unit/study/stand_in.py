@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import locale
 import os
+import platform
 import signal
 import sys
 import time
@@ -20,9 +21,11 @@ import numpy as np
 
 from samebits.record.documents import results_document, write_golden, write_observed
 from samebits.record.layout import RunFolder
+from samebits.record.process import process_facts
 from samebits.record.trace import FIRST_PREVIOUS_SHA256, step_record, trace_bytes
 
 DIGEST = "1" * 64
+N_STEPS = 6
 ADAPTER_CONFIG: dict[str, Any] = {
     "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "bias": "none",
     "fan_in_fan_out": True, "init_lora_weights": True, "modules_to_save": None, "target_modules": ["c_attn"],
@@ -68,6 +71,7 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         "n_threads": n_threads,
         "probes": {"sum": f"{weight}"} if numerics == "stock" else {},
         "per_device_train_batch_size": int(settings.get("per_device_train_batch_size", 4)),
+        "gradient_accumulation_steps": int(settings.get("gradient_accumulation_steps", 1)),
         "memory_budget_mib": int(settings.get("memory_budget_mib", 2048)),
     }
     env = {
@@ -79,13 +83,20 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
     }
     if os.environ.get("STAND_IN_FACTS") == "none":
         execution, env = {"environment": "native"}, {}
-    metadata = {"resumed_from": [2] if is_resumed and fault != "anew" else []}
+    metadata = {
+        "resumed_from": [2] if is_resumed and fault != "anew" else [],
+        "process": process_facts(),
+        "host": platform.node(),
+    }
     write_observed(run, env=env, execution=execution, training_metadata=metadata)
-    record = step_record(
-        step=1, sample_ids=[0], token_sha256=DIGEST, loss=1.0, grad_norm=1.0, learning_rate=1.0,
-        gradients_sha256=DIGEST, parameters_sha256=DIGEST, optimizer_sha256=DIGEST, n_target_tokens=1,
-        previous_sha256=FIRST_PREVIOUS_SHA256,
-    )  # fmt: skip
+    records: list[dict[str, Any]] = []
+    for step in range(1, N_STEPS + 1):
+        previous = records[-1]["sha256"] if records else FIRST_PREVIOUS_SHA256
+        records.append(step_record(
+            step=step, sample_ids=[0], token_sha256=DIGEST, loss=1.0, grad_norm=1.0, learning_rate=1.0,
+            gradients_sha256=DIGEST, parameters_sha256=DIGEST, optimizer_sha256=DIGEST, n_target_tokens=1,
+            previous_sha256=previous,
+        ))  # fmt: skip
     adapter = np.full(4, weight, dtype=np.float32)
     if fault == "bit":
         adapter.view(np.uint32)[0] ^= 1
@@ -93,8 +104,8 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         run,
         recipe={"record_version": 1, "numerics": numerics, "settings": {"seed": seed}},
         training_args={"seed": seed},
-        results=results_document(1.0, None, n_steps=1, n_target_tokens=1),
-        trace=trace_bytes([record]),
+        results=results_document(1.0, None, n_steps=N_STEPS, n_target_tokens=N_STEPS),
+        trace=trace_bytes(records),
         generations=[],
         adapter_config=ADAPTER_CONFIG,
         adapter={"a": adapter},

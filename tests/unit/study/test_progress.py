@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from samebits.study.experiment import Place
 from samebits.study.progress import LiveLine, PlainLines, describe
 from samebits.study.rows import Row
 from samebits.study.runner import Outcome
+from samebits.study.series import Place
 
 ROW = Row(
     "portable-f32", "threads-1", "threads", "1 thread in place of 2", "same", "golden", "different", False, "other bits"
