@@ -12,13 +12,17 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 
 CHANGES_END = "--"
+DISORDERFS = "disorderfs"
 _PR_SET_PDEATHSIG = 1
 _ADDR_NO_RANDOMIZE = 0x0040000
 _PERSONALITY_UNCHANGED = 0xFFFFFFFF
-_CLONE_NEWUTS, _CLONE_NEWUSER = 0x04000000, 0x10000000
+_CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWUSER = 0x00020000, 0x04000000, 0x10000000
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_MOUNT_LIMIT_S = 10
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,9 +33,7 @@ def main(arguments: Sequence[str]) -> None:
         name, _, value = change.partition("=")
         CHANGES[name](value)
     if sys.platform == "linux":
-        _library().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != int(parent):
-            os._exit(1)
+        _end_with(int(parent))
     os.execvp(rest[end + 1], rest[end + 1 :])  # noqa: S606
 
 
@@ -72,12 +74,38 @@ def become_user(number: str) -> None:
     _map_ids(int(number), user, int(number), group)
 
 
+def disorder(folders: str) -> None:
+    """Import from a folder as disorderfs shows it, `folder:mount point`: entries in the opposite order.
+
+    The mount is seen by this process and its children alone, and disorderfs ends with them.
+    """
+    source, _, mount_point = folders.partition(os.pathsep)
+    user, group = os.getuid(), os.getgid()
+    if _library().unshare(_CLONE_NEWNS) < 0:
+        if _library().unshare(_CLONE_NEWNS | _CLONE_NEWUSER) < 0:
+            raise _refused("mounts of one's own are not allowed")
+        _map_ids(user, user, group, group)
+    if _library().mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None) < 0:
+        raise _refused("mounts cannot be kept from others")
+    parent = os.getpid()
+    if os.fork() == 0:
+        _end_with(parent)
+        os.execvp(DISORDERFS, [DISORDERFS, "-f", "--reverse-dirents=yes", source, mount_point])  # noqa: S606
+    deadline_s = time.monotonic() + _MOUNT_LIMIT_S
+    while not os.path.ismount(mount_point):  # noqa: PTH114 (quick to start)
+        if time.monotonic() > deadline_s or os.waitpid(-1, os.WNOHANG) != (0, 0):
+            raise OSError(f"{DISORDERFS} did not mount {source}")
+        time.sleep(0.02)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [mount_point, os.environ.get("PYTHONPATH")]))
+
+
 CHANGES = {
     "umask": set_umask,
     "core": keep_core,
     "randomisation": stop_randomising,
     "host": name_host,
     "user": become_user,
+    "disordered": disorder,
 }
 
 
@@ -89,6 +117,12 @@ def _map_ids(inside_user: int, user: int, inside_group: int, group: int) -> None
     ):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as stream:  # noqa: PTH123 (quick to start)
             stream.write(text)
+
+
+def _end_with(parent: int) -> None:
+    _library().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _library() -> ctypes.CDLL:
