@@ -1,17 +1,20 @@
-"""The catalogue of `samebits vary`: every factor, what it changes, how, by what its change is seen, and what it needs."""
+"""The catalogue of `samebits vary`: each factor, what it changes, how, by what the change is seen, what it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from samebits.recipe.settings import PORTABLE_F32, STOCK
+from samebits.numerics.facts import library_facts
+from samebits.recipe.settings import PORTABLE_F32, STOCK, Settings, values_with_role
+from samebits.record.execution import default_threads
+from samebits.record.process import process_facts
 from samebits.study.knobs import knobs
 from samebits.study.portable import execution, resumes
 from samebits.study.process import process
-from samebits.study.stock import machine
+from samebits.study.stock import expected_facts, machine
 from samebits.study.surroundings import Makers, surroundings
 from samebits.study.variation import Variation, of_profile
 
@@ -84,6 +87,7 @@ CATALOGUE = (
 """In the order of the table; where two factors set the same, the later one holds."""
 
 NAMES = tuple(factor.name for factor in CATALOGUE)
+_SOME_STEPS = 2
 NOT_STOCK = ("isa", "batch-split", "packing", "openblas")
 """What a run of stock kernels does not have, or has in its recipe."""
 
@@ -130,3 +134,29 @@ def _stock_makers(facts: Mapping[str, Any], scratch: Path, *, full: bool) -> Mak
 
 def _in_profile(variation: Variation, profile: str) -> Variation:
     return variation if variation.profile == profile else of_profile(variation, profile)
+
+
+def here(settings: Settings, scratch: Path) -> dict[str, list[Variation]]:
+    """Return the variations that this machine could make of a recipe, without a run to ask.
+
+    Args:
+        settings: the recipe.
+        scratch: as for `variations`.
+    """
+    numerics = library_facts() or {}
+    portable = {
+        "execution": {
+            **values_with_role(settings, "execution"),
+            "isa": numerics.get("isa"),
+            "n_threads": settings.threads or default_threads(),
+        },
+        "env": {"numerics": numerics},
+        "training": {"process": process_facts()},
+        "n_steps": settings.max_steps or _SOME_STEPS,
+    }
+    facts = {**portable, **expected_facts(portable)} if settings.numerics == STOCK else portable
+    made = variations(settings.numerics, facts, scratch, full=True)
+    if settings.max_steps is None:
+        # How many steps the recipe has is for a run to tell.
+        made["resume"] = [replace(made["resume"][0], changed="killed in the middle, resumed")]
+    return made

@@ -1,4 +1,4 @@
-"""Switches of numerical libraries: environment variables that change the bits of stock kernels, and no portable one's."""
+"""Switches of numerical libraries: variables that change the bits of stock kernels, and of no portable one."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def disorder(folders: str) -> None:
         _end_with(parent)
         os.execvp(DISORDERFS, [DISORDERFS, "-f", "--reverse-dirents=yes", source, mount_point])  # noqa: S606
     deadline_s = time.monotonic() + _MOUNT_LIMIT_S
-    while not os.path.ismount(mount_point):  # noqa: PTH114 (quick to start)
+    while not os.path.ismount(mount_point):
         if time.monotonic() > deadline_s or os.waitpid(-1, os.WNOHANG) != (0, 0):
             raise OSError(f"{DISORDERFS} did not mount {source}")
         time.sleep(0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -36,4 +37,4 @@ def minimise(parts: Sequence[Part], differs: Callable[[Sequence[Part]], bool]) -
 
 def _split(parts: Sequence[Part], n_pieces: int) -> list[list[Part]]:
     ends = [len(parts) * number // n_pieces for number in range(n_pieces + 1)]
-    return [list(parts[start:end]) for start, end in zip(ends, ends[1:], strict=False) if end > start]
+    return [list(parts[start:end]) for start, end in itertools.pairwise(ends) if end > start]

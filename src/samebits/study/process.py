@@ -101,7 +101,7 @@ def _umask(octal: str) -> Variation:
     def tell() -> str | None:
         return "Windows has none" if os.name == "nt" else None
 
-    name = "umask" if octal == "077" else f"umask-{octal}"
+    name = f"umask-{octal}"
     return _changed(name, "umask", f"umask {octal}", f"umask={octal}", (f"{_FACT}umask",), needs=tell)
 
 
@@ -153,7 +153,7 @@ def _affinity(facts: Mapping[str, Any]) -> Variation:
     return Variation(
         "affinity",
         "affinity",
-        f"one core for {n_threads} threads, not {len(cores)}" if len(cores) > 1 else "one core",
+        f"one core for the same threads, not {len(cores)} cores" if len(cores) > 1 else "one core",
         # Left to itself, a run has as many threads as cores; here the cores alone are to change.
         settings=(f"threads={n_threads}",),
         facts=(f"{_FACT}allowed_cores",),
