@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from samebits.recipe.reader import read_settings
 from samebits.recipe.settings import Settings
 from samebits.report.analysis import analyze_folder
 from samebits.report.files import write_report
-from samebits.report.html import HEADLINES
+from samebits.report.html import headline_of
 from samebits.report.matrix import matrix_of
 from samebits.report.table import render_table
 from samebits.study.factors import CATALOGUE, NAMES, here
@@ -83,7 +83,7 @@ def command(
         return
     signal.signal(signal.SIGTERM, _interrupt)
     out = out or Path("artifacts") / f"vary_{datetime.now(UTC):%Y%m%d_%H%M%S}"
-    listener = LiveMatrix() if sys.stderr.isatty() else PlainLines()
+    listener = LiveMatrix(factors=NAMES) if sys.stderr.isatty() else PlainLines()
     choice = Choice("all" if every else "pairwise" if pairwise else "once", only, not no_stock)
     try:
         experiment = run_vary(
@@ -101,24 +101,25 @@ def command(
     finally:
         if isinstance(listener, LiveMatrix):
             listener.close()
-    page = _write_page(out, experiment)
+    document = analyze_folder(out, experiment=experiment.document())
+    page = _write_page(out, document)
     if as_json:
         click.echo(dump_json(experiment.document()), nl=False)
     else:
-        _print(experiment, page)
+        _print(experiment, headline_of(document), page)
     click.get_current_context().exit(EXIT_CODES[experiment.verdict])
 
 
-def _write_page(out: Path, experiment: Experiment) -> str:
+def _write_page(out: Path, document: Mapping[str, Any]) -> str:
     try:
-        return str(write_report(analyze_folder(out, experiment=experiment.document()), out)[-1])
+        return str(write_report(document, out)[-1])
     except MissingExtraError as error:
         return f"none: {error}"
 
 
-def _print(experiment: Experiment, page: str) -> None:
+def _print(experiment: Experiment, headline: str, page: str) -> None:
     document = experiment.document()
-    lines = matrix_of(document["rows"], document["culprits"])
+    lines = matrix_of(document["rows"], document["culprits"], document["factors"])
     cells = [(line.profile, line.factor, "  ".join(map(cell_text, line.cells))) for line in lines]
     click.echo(render_table(("profile", "factor", "seen"), cells) + "\n")
     untested = [row for row in experiment.rows if row.verdict == "not tested"]
@@ -126,7 +127,7 @@ def _print(experiment: Experiment, page: str) -> None:
         click.echo(f"not tested: {', '.join(row.run for row in group)}: {reason}")
     if untested:
         click.echo()
-    click.echo(f"{HEADLINES[experiment.verdict]}: {experiment.sentence}")
+    click.echo(f"{headline}: {experiment.sentence}")
     for finding in experiment.findings:
         click.echo(f"- {finding}")
     for culprit in experiment.culprits:

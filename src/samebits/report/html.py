@@ -180,7 +180,7 @@ def _row_groups(experiment: Document | None) -> list[dict[str, Any]]:
 
 
 def _factor_lines(experiment: Document | None) -> list[FactorLine]:
-    return matrix_of(experiment["rows"], experiment["culprits"]) if experiment else []
+    return matrix_of(experiment["rows"], experiment["culprits"], experiment["factors"]) if experiment else []
 
 
 def _both_profiles(document: Document) -> dict[str, Any] | None:

@@ -39,13 +39,18 @@ class FactorLine:
 
 
 def matrix_of(
-    rows: Sequence[Mapping[str, Any]], culprits: Sequence[Mapping[str, Any]] = (), *, running: str | None = None
+    rows: Sequence[Mapping[str, Any]],
+    culprits: Sequence[Mapping[str, Any]] = (),
+    factors: Sequence[str] = (),
+    *,
+    running: str | None = None,
 ) -> list[FactorLine]:
-    """Return a line for each factor, in the order of the rows.
+    """Return a line for each factor of each profile.
 
     Args:
-        rows: of study.json.
-        culprits: of the same: minimised causes of differences.
+        rows: of study.json, as the next two.
+        culprits: minimised causes of differences.
+        factors: in the order that is wanted; those not among them come first, as the rows have them.
         running: the run in progress.
     """
     values: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = {}
@@ -53,7 +58,7 @@ def matrix_of(
         for factor, name in row["parts"] or ((row["factor"], row["run"]),):
             values.setdefault((row["profile"], factor), {}).setdefault(name, []).append(row)
     blamed = {tuple(culprit["changes"]) for culprit in culprits}
-    return [
+    lines = [
         FactorLine(
             profile,
             factor,
@@ -61,6 +66,9 @@ def matrix_of(
         )
         for (profile, factor), cells in values.items()
     ]
+    profiles = list(dict.fromkeys(line.profile for line in lines))
+    places = {factor: number for number, factor in enumerate(factors, start=1)}
+    return sorted(lines, key=lambda line: (profiles.index(line.profile), places.get(line.factor, 0)))
 
 
 def _cell(

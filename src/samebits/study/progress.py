@@ -78,9 +78,10 @@ class LiveLine(PlainLines):
 class LiveMatrix(PlainLines):
     """All factors with what was seen of each value, drawn anew after every run; the line of a run that failed above."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, factors: Sequence[str] = ()) -> None:
         super().__init__(stream)
         self.rows: Sequence[Row] = ()
+        self.factors = factors
         self.live: Live | None = None
         self.title = ""
 
@@ -119,7 +120,7 @@ class LiveMatrix(PlainLines):
 
     def _draw(self, running: str | None = None) -> None:
         assert self.live is not None
-        lines = matrix_of([asdict(row) for row in self.rows], running=running)
+        lines = matrix_of([asdict(row) for row in self.rows], factors=self.factors, running=running)
         self.live.update(render_matrix(lines, self.title), refresh=True)
 
 

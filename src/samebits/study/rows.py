@@ -83,6 +83,7 @@ class Experiment:
         require_all: what was not tested leaves it undecided.
         unbroken: verdict where stock was varied and nothing broke it.
         pairs: of values of two factors: how many stood together in a run that shows both, and how many there are.
+        factors: in the order in which they are told; as they come where left out.
     """
 
     command: str
@@ -92,6 +93,7 @@ class Experiment:
     unbroken: str = "broken"
     culprits: list[Culprit] = field(default_factory=list)
     pairs: tuple[int, int] | None = None
+    factors: tuple[str, ...] = ()
 
     @property
     def golden_digest(self) -> str | None:
@@ -159,6 +161,7 @@ class Experiment:
             "findings": self.findings,
             "culprits": [asdict(culprit) for culprit in self.culprits],
             "pairs": self.pairs,
+            "factors": self.factors,
             "rows": [asdict(row) for row in self.rows],
         }
 

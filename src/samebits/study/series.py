@@ -149,7 +149,9 @@ class Series:
         first = variation.beginning
         if first is None:
             return None
-        settings = (f"numerics={variation.profile}", *first.settings)
+        # Stock kernels do not go on with other threads than they began with; portable ones begin as the golden run.
+        own = variation.settings if variation.profile == STOCK else ()
+        settings = (f"numerics={variation.profile}", *own, *first.settings)
         log = job.log.with_name(f"{variation.name}-first.log")
         # What a part does inside the child it does in this one too.
         prelude = "\n".join(filter(None, [job.prelude, first.prelude]))

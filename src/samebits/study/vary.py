@@ -40,7 +40,7 @@ class Choice:
     Args:
         mode: `once` each factor alone, `pairwise` all of them together in a pairwise cover, `all` both, with more
             values.
-        only: factors to vary, alone with every value; all where empty.
+        only: factors to vary, all where empty; with `once`, every value of them.
         stock: whether stock kernels are trained on too, and must break.
     """
 
@@ -73,7 +73,7 @@ def run_vary(
     """
     if unknown := sorted(set(choice.only) - set(NAMES)):
         raise UsageError(f"a factor must be one of {', '.join(NAMES)}", got=unknown[0])
-    experiment = Experiment(command, require_all, unbroken="undecided")
+    experiment = Experiment(command, require_all, unbroken="undecided", factors=NAMES)
     recipe = out.resolve() / RECIPE_FILE
     vary = _Vary(out, runner, listener, experiment, recipe=recipe, seed=settings.seed)
     write_atomic(recipe, dump_json(recipe_of(settings)))
@@ -93,10 +93,10 @@ def recipe_of(settings: Settings) -> dict[str, Any]:
 
 def chosen(made: Mapping[str, Sequence[Variation]], choice: Choice) -> list[Variation]:
     """Return the variations that are run alone; of those that cannot be, all are told where none of a factor can."""
-    if choice.mode == "all" or choice.only:
-        return [variation for found in made.values() for variation in found]
     if choice.mode == "pairwise":
         return [variation for found in made.values() for variation in found if variation.unavailable is not None]
+    if choice.mode == "all" or choice.only:
+        return [variation for found in made.values() for variation in found]
     return [next(filter(_is_possible, found), found[0]) for found in made.values()]
 
 

@@ -209,6 +209,7 @@ def test_a_profile_that_was_not_tested_says_why(make_run: Any, tmp_path: Path) -
          "golden_digest": None},
     ]  # fmt: skip
     experiment = {"verdict": "held", "sentence": "x", "findings": [], "command": "samebits study", "rows": rows}
+    experiment |= {"culprits": [], "pairs": None, "factors": []}
     html = render_page(analyze_folder(tmp_path / "runs", experiment=experiment))
     assert "&lt;no&gt; torch" in html
     assert html.count("not tested") >= 2

@@ -58,7 +58,8 @@ def import_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def torch_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let studies of the stand-in have stock runs: it needs no torch."""
-    monkeypatch.setattr("samebits.study.experiment.missing_baseline", lambda: None)
+    for user in ("experiment", "vary"):
+        monkeypatch.setattr(f"samebits.study.{user}.missing_baseline", lambda: None)
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 Called as `python stand_in.py -m samebits train --out DIR --json [--resume] [--set key=value]...` or with `-c CODE` in
 front. Under stock its "bits" follow thread count and ATEN_CPU_CAPABILITY, as stock kernels' do; portable ones follow
 nothing. STAND_IN_FAULT=NAME:KIND plants a fault in the run NAME; STAND_IN_BLIND lets nothing reach the stock bits, and
-STAND_IN_LEAK lets the thread count reach the portable ones.
+STAND_IN_LEAK lets the thread count reach the portable ones. STAND_IN_TRIGGER=FACT=VALUE[,FACT=VALUE]... gives other
+bits to every run of a process of which all that is true.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
     }
     if os.environ.get("STAND_IN_FACTS") == "none":
         execution, env = {"environment": "native"}, {}
-    metadata = {
+    metadata: dict[str, Any] = {
         "resumed_from": [2] if is_resumed and fault != "anew" else [],
         "process": process_facts(),
         "host": platform.node(),
@@ -98,7 +99,7 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
             previous_sha256=previous,
         ))  # fmt: skip
     adapter = np.full(4, weight, dtype=np.float32)
-    if fault == "bit":
+    if fault == "bit" or is_triggered(metadata["process"]):
         adapter.view(np.uint32)[0] ^= 1
     write_golden(
         run,
@@ -117,6 +118,12 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         path.write_bytes(data)
     if fault == "unfinished":
         (out / "artifact_summary.json").unlink()
+
+
+def is_triggered(facts: dict[str, Any]) -> bool:
+    """Whether everything is so that is to change the bits."""
+    wanted = [pair.split("=") for pair in os.environ.get("STAND_IN_TRIGGER", "").split(",") if pair]
+    return bool(wanted) and all(str(facts[name]) == value for name, value in wanted)
 
 
 def weight_of(numerics: str, n_threads: int, isa: str) -> float:
