@@ -201,10 +201,11 @@ def _is_possible(variation: Variation) -> bool:
 
 def _count_pairs(factors: Factors, rows: Iterable[Row]) -> tuple[int, int]:
     """Return how many pairs stood together in a run whose record shows both, and how many there are."""
-    shown = []
+    # The golden run shows every factor unchanged.
+    shown = [dict.fromkeys(factors, UNCHANGED)]
     for row in rows:
-        if row.parts and row.verdict in ("same", "different"):
-            changed = dict(row.parts)
+        changed = dict(row.parts or ((row.factor, row.run),))
+        if changed.keys() <= factors.keys() and row.verdict in ("same", "different"):
             # What left no trace was neither this value nor surely the unchanged one.
             shown.append({
                 factor: changed.get(factor, UNCHANGED) for factor in factors if changed.get(factor) not in row.unseen
