@@ -66,8 +66,7 @@ def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) ->
     for note in inputs.data.notes:
         progress.on_note(note)
     try:
-        with quiet_libraries():
-            return _train(settings, run, inputs, resume=resume, progress=progress)
+        return _train(settings, run, inputs, resume=resume, progress=progress)
     finally:
         progress.on_finish()
 
@@ -110,6 +109,7 @@ class StockTraining:
         inputs: what the settings name, found and checked.
     """
 
+    @quiet_libraries()
     def __init__(self, settings: Settings, inputs: Inputs) -> None:
         DeterministicConfig.setup_deterministic_environment(settings.seed)
         set_threads(settings)
@@ -138,6 +138,7 @@ class StockTraining:
         """
         restore(self.state, checkpoint, self.deciding, where)
 
+    @quiet_libraries()
     def take_step(self) -> dict[str, Any]:
         """Take the next optimizer step and return its trace record.
 
@@ -146,6 +147,7 @@ class StockTraining:
         """
         return take_step(self.state, self.plans[self.step], self.inputs.data.train.samples, self.settings)
 
+    @quiet_libraries()
     def golden_documents(self) -> dict[str, Any]:
         """Evaluate and generate after the last step; return what `record.documents.write_golden` writes."""
         state, settings = self.state, self.settings
