@@ -14,7 +14,6 @@ NAN = 0x7FC00000
 ONE = 0x3F800000
 ZERO, MINUS_ZERO, MINUS_INFINITY = 0, SIGN, SIGN | INFINITY
 LEAST_EXPONENT = -149
-GREATEST_EXPONENT = 104
 PRECISION = 24
 
 
@@ -35,13 +34,8 @@ def rounded(sign: int, mantissa: int, exponent: int) -> int:
         remainder, half = mantissa & ((1 << dropped) - 1), 1 << (dropped - 1)
         mantissa >>= dropped
         mantissa += remainder > half or (remainder == half and mantissa & 1)
-    if mantissa == 1 << PRECISION:
-        mantissa, last = mantissa >> 1, last + 1
-    if last > GREATEST_EXPONENT:
-        return SIGN * sign | INFINITY
-    if mantissa < 1 << (PRECISION - 1):
-        return SIGN * sign | mantissa
-    return SIGN * sign | (last - LEAST_EXPONENT + 1) << (PRECISION - 1) | mantissa - (1 << (PRECISION - 1))
+    # The mantissa's first bit, where it is set, counts the exponent up by one, and so does a carry out of the mantissa.
+    return SIGN * sign | min((last - LEAST_EXPONENT << PRECISION - 1) + mantissa, INFINITY)
 
 
 def parts(x: int) -> tuple[int, int, int]:
@@ -58,6 +52,28 @@ def _is_infinite(x: int) -> bool:
 
 def fma(a: int, b: int, c: int) -> int:
     """Return a * b + c, rounded once."""
+    if a & INFINITY == INFINITY or b & INFINITY == INFINITY or c & INFINITY == INFINITY:
+        return _fma_of_special(a, b, c)
+    (a_sign, a_mantissa, a_exponent), (b_sign, b_mantissa, b_exponent) = parts(a), parts(b)
+    c_sign, c_mantissa, c_exponent = parts(c)
+    product, exponent = a_mantissa * b_mantissa, a_exponent + b_exponent
+    if a_sign != b_sign:
+        product = -product
+    if c_sign:
+        c_mantissa = -c_mantissa
+    # Both terms as integers in units of the lesser exponent.
+    if exponent > c_exponent:
+        total, exponent = (product << exponent - c_exponent) + c_mantissa, c_exponent
+    else:
+        total = product + (c_mantissa << c_exponent - exponent)
+    if total == 0:
+        # An exact zero is +0 unless both terms are negative zeros.
+        return (a ^ b) & c & SIGN
+    return rounded(1, -total, exponent) if total < 0 else rounded(0, total, exponent)
+
+
+def _fma_of_special(a: int, b: int, c: int) -> int:
+    """Return a * b + c where one of them is infinite or NaN."""
     if is_nan(a) or is_nan(b) or is_nan(c):
         return NAN
     product_sign = (a ^ b) >> 31
@@ -65,17 +81,7 @@ def fma(a: int, b: int, c: int) -> int:
         if a & ~SIGN == 0 or b & ~SIGN == 0 or (_is_infinite(c) and c >> 31 != product_sign):
             return NAN
         return SIGN * product_sign | INFINITY
-    if _is_infinite(c):
-        return c
-    (_, a_mantissa, a_exponent), (_, b_mantissa, b_exponent) = parts(a), parts(b)
-    return _sum((product_sign, a_mantissa * b_mantissa, a_exponent + b_exponent), parts(c))
-
-
-def _sum(x: tuple[int, int, int], y: tuple[int, int, int]) -> int:
-    exponent = min(x[2], y[2])
-    total = sum((-1) ** sign * (mantissa << (own - exponent)) for sign, mantissa, own in (x, y))
-    # An exact zero is +0 unless both terms are negative zeros.
-    return rounded(int(total < 0) if total else x[0] & y[0], abs(total), exponent)
+    return c
 
 
 def add(a: int, b: int) -> int:
