@@ -15,6 +15,8 @@ ONE = 0x3F800000
 ZERO, MINUS_ZERO, MINUS_INFINITY = 0, SIGN, SIGN | INFINITY
 LEAST_EXPONENT = -149
 PRECISION = 24
+# A normal number is its mantissa of 24 bits times 2 to the power of its biased exponent less this.
+BIAS = 150
 
 
 def is_nan(x: int) -> bool:
@@ -27,13 +29,13 @@ def rounded(sign: int, mantissa: int, exponent: int) -> int:
     if mantissa == 0:
         return SIGN * sign
     last = max(exponent + mantissa.bit_length() - PRECISION, LEAST_EXPONENT)
-    if last <= exponent:
-        mantissa <<= exponent - last
+    dropped = last - exponent
+    if dropped <= 0:
+        mantissa <<= -dropped
     else:
-        dropped = last - exponent
-        remainder, half = mantissa & ((1 << dropped) - 1), 1 << (dropped - 1)
-        mantissa >>= dropped
-        mantissa += remainder > half or (remainder == half and mantissa & 1)
+        # One bit short of half a unit: only more than a half carries into the last place; a half, too, if that is odd.
+        odd = mantissa >> dropped & 1
+        mantissa = mantissa + (1 << dropped - 1) - 1 + odd >> dropped
     # The mantissa's first bit, where it is set, counts the exponent up by one, and so does a carry out of the mantissa.
     return SIGN * sign | min((last - LEAST_EXPONENT << PRECISION - 1) + mantissa, INFINITY)
 
@@ -52,20 +54,26 @@ def _is_infinite(x: int) -> bool:
 
 def fma(a: int, b: int, c: int) -> int:
     """Return a * b + c, rounded once."""
-    if a & INFINITY == INFINITY or b & INFINITY == INFINITY or c & INFINITY == INFINITY:
+    # `parts` written out three times: every product of a model comes by here.
+    a_biased, b_biased, c_biased = a >> 23 & 0xFF, b >> 23 & 0xFF, c >> 23 & 0xFF
+    if a_biased == 0xFF or b_biased == 0xFF or c_biased == 0xFF:
         return _fma_of_special(a, b, c)
-    (a_sign, a_mantissa, a_exponent), (b_sign, b_mantissa, b_exponent) = parts(a), parts(b)
-    c_sign, c_mantissa, c_exponent = parts(c)
-    product, exponent = a_mantissa * b_mantissa, a_exponent + b_exponent
-    if a_sign != b_sign:
+    # The biased exponent of a subnormal, 0, stands for 1: its mantissa is doubled for it.
+    a_mantissa = a & 0x7FFFFF | 0x800000 if a_biased else (a & 0x7FFFFF) << 1
+    b_mantissa = b & 0x7FFFFF | 0x800000 if b_biased else (b & 0x7FFFFF) << 1
+    term = c & 0x7FFFFF | 0x800000 if c_biased else (c & 0x7FFFFF) << 1
+    product = a_mantissa * b_mantissa
+    if (a ^ b) & SIGN:
         product = -product
-    if c_sign:
-        c_mantissa = -c_mantissa
-    # Both terms as integers in units of the lesser exponent.
-    if exponent > c_exponent:
-        total, exponent = (product << exponent - c_exponent) + c_mantissa, c_exponent
+    if c & SIGN:
+        term = -term
+    product_exponent, exponent = a_biased + b_biased - 2 * BIAS, c_biased - BIAS
+    # Both terms in units of the lesser exponent, and then their exact sum.
+    if product_exponent > exponent:
+        total = (product << product_exponent - exponent) + term
     else:
-        total = product + (c_mantissa << c_exponent - exponent)
+        total = product + (term << exponent - product_exponent)
+        exponent = product_exponent
     if total == 0:
         # An exact zero is +0 unless both terms are negative zeros.
         return (a ^ b) & c & SIGN
