@@ -65,7 +65,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for `native` on every instruction set of this platform; a test of a clause on the reference, too."""
+    """Run what asks for `native` on every instruction set of this platform; a clause's tests on the reference, too."""
     if "native" in metafunc.fixturenames:
         from samebits.numerics.build import PLATFORMS, host_platform
 

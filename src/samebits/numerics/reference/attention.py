@@ -1,4 +1,4 @@
-"""Attention of one sample (N-16). The backward pass makes outputs and statistics anew: it trusts none that it is given."""
+"""Attention of one sample (N-16). The backward pass makes outputs and statistics anew: what it is given is not read."""
 
 from __future__ import annotations
 

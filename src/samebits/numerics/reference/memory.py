@@ -28,7 +28,7 @@ def memory(address: int | None, *axes: Axis, dtype: np.dtype[Any] = WORD) -> Pat
         return np.empty(shape, dtype=dtype)
     reach = [(length - 1) * stride * dtype.itemsize for length, stride in axes]
     below, above = (sum(pick(0, bytes_away) for bytes_away in reach) for pick in (min, max))
-    buffer = (ctypes.c_char * (above - below + dtype.itemsize)).from_address(address + below)
+    buffer: Any = (ctypes.c_char * (above - below + dtype.itemsize)).from_address(address + below)
     strides = tuple(stride * dtype.itemsize for _, stride in axes)
     return np.ndarray(shape, dtype=dtype, buffer=buffer, offset=-below, strides=strides)
 

@@ -13,9 +13,7 @@ from samebits.numerics.reference.memory import INDEX, pattern, put, vector
 N_SCALARS = 9
 
 
-def gradient_norm(
-    n_tensors: int, starts: int, gradient: int, divisor: float, squares: int, norm: int, _: int
-) -> int:
+def gradient_norm(n_tensors: int, starts: int, gradient: int, divisor: float, squares: int, norm: int, _: int) -> int:
     """Divide the gradient in place, and write the square of each tensor's length and the length of all."""
     ends = vector(starts, n_tensors + 1, INDEX).tolist()
     place = vector(gradient, ends[-1])
@@ -32,7 +30,7 @@ def adamw(n: int, parameter: int, gradient: int, mean: int, square: int, scalars
     """Make one update in place."""
     of_step = vector(scalars, N_SCALARS).tolist()
     columns = [vector(address, n).tolist() for address in (parameter, gradient, mean, square)]
-    updated = [oracle.adamw(*elements, of_step) for elements in zip(*columns, strict=True)]
+    updated = [oracle.adamw(p, g, m, v, of_step) for p, g, m, v in zip(*columns, strict=True)]
     for i, address in enumerate((parameter, mean, square)):
         put(vector(address, n), [element[i] for element in updated])
     return 0

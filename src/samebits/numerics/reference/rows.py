@@ -24,12 +24,9 @@ _OF_ROWS: dict[str, Callable[..., list[int]]] = {
 
 def _rows(rows: int, n: int, places: Sequence[int]) -> list[tuple[list[int], ...]]:
     """Return, for each row, that row of every operand; `places` are addresses and row strides in turn."""
-    operands = [rows_of(*place, stride).tolist() for *place, stride in _spread(rows, n, places)]
+    pairs = zip(places[::2], places[1::2], strict=True)
+    operands = [rows_of(address, rows, n, stride).tolist() for address, stride in pairs]
     return list(zip(*operands, strict=True))
-
-
-def _spread(rows: int, n: int, places: Sequence[int]) -> list[tuple[int, int, int, int]]:
-    return [(address, rows, n, stride) for address, stride in zip(places[::2], places[1::2], strict=True)]
 
 
 def _reduction(reduce: Callable[..., int]) -> Callable[..., int]:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from samebits.numerics import elementwise, library
-from samebits.numerics.canaries.check import CANARIES, check_canaries
+from samebits.numerics.canaries.check import CANARIES
 from samebits.numerics.facts import library_facts
 from samebits.numerics.library import Kernels
-from samebits.numerics.oracle import activations
 from samebits.numerics.ops import OPS
+from samebits.numerics.oracle import activations
 from samebits.numerics.reference import library as module
 from samebits.numerics.reference.library import ReferenceLibrary, reference_library
 
