@@ -93,7 +93,7 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         run,
         recipe={"record_version": 1, "numerics": numerics, "settings": {"seed": seed}},
         training_args={"seed": seed},
-        results=results_document(1.0, None, n_steps=1, n_target_tokens=1),
+        results=results_document(1.0, None, n_steps=1, n_target_tokens=1, trace_root_sha256="0" * 64),
         trace=trace_bytes([record]),
         generations=[],
         adapter_config=ADAPTER_CONFIG,

@@ -61,11 +61,13 @@ def test_a_step_is_the_mean_gradient_over_target_tokens(
 
     before = adapted.flat.copy()
     state, record = _step(adapted, samples, settings)
+    assert record["sample_gradients_sha256"] == [tensors_sha256(adapted.tensors.views(flat)) for flat in gradients]
     assert record["gradients_sha256"] == tensors_sha256(adapted.tensors.views(total))
     assert float.fromhex(record["loss"]) == float(sum(map(Fraction, losses)) / n)
     assert float.fromhex(record["grad_norm"]) == norm
     assert (record["step"], record["sample_ids"], record["n_target_tokens"]) == (1, places, n)
     assert record["token_sha256"] == token_ids_sha256([samples[place] for place in places])
+    assert record["sample_tokens_sha256"] == [token_ids_sha256([samples[place]]) for place in places]
     assert record["parameters_sha256"] == tensors_sha256(adapted.parameters)
     assert record["optimizer_sha256"] == tensors_sha256(state.optimizer_tensors())
     assert record["previous_sha256"] == FIRST_PREVIOUS_SHA256
