@@ -11,7 +11,7 @@ from typing import Literal
 from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import F32, FLOAT32, check_shape, empty_by_lines, pointer
-from samebits.numerics.library import Library
+from samebits.numerics.library import Kernels
 from samebits.numerics.matrices import bias_pointer, left_operand, matrix, output, right_operand
 
 _DTYPES = (FLOAT32,)
@@ -31,7 +31,7 @@ class PackedWeight:
     n: int
     k: int
     data: F32
-    library: Library
+    library: Kernels
 
 
 def pack(weight: F32, *, layout: Literal["nk", "kn"]) -> PackedWeight:
@@ -143,7 +143,7 @@ def mm(a: F32, b: F32, bias: F32 | None = None, *, out: F32 | None = None, accum
     return out
 
 
-def _owner(weight: PackedWeight, *, where: str) -> Library:
+def _owner(weight: PackedWeight, *, where: str) -> Kernels:
     """Return the library in use, which must be the one that packed the weight."""
     owner = library.loaded()
     if weight.library is not owner:
