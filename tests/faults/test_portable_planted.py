@@ -50,15 +50,16 @@ def _sums_by_micro_batches(patch: pytest.MonkeyPatch) -> None:
     """Each forward pass of the recipe's cut is summed by itself first, as an engine with batched gradients does."""
     real = portable._summed_gradient
 
-    def summed(adapted: Any, chosen: Sequence[TokenSample], plan: Any, settings: Any) -> tuple[int, F32]:
-        units, total = 0, None
+    def summed(adapted: Any, chosen: Sequence[TokenSample], plan: Any, settings: Any) -> tuple[int, F32, list[str]]:
+        units, total, digests = 0, None, []
         n = settings.per_device_train_batch_size
         for start in range(0, len(chosen), n):
-            part_units, part = real(adapted, chosen[start : start + n], plan, settings)
+            part_units, part, part_digests = real(adapted, chosen[start : start + n], plan, settings)
             units += part_units
+            digests += part_digests
             total = part if total is None else elementwise.add(total, part)
         assert total is not None
-        return units, total
+        return units, total, digests
 
     patch.setattr(portable, "_summed_gradient", summed)
 

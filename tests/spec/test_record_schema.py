@@ -91,7 +91,9 @@ def _write_run(run: RunFolder, eval_loss: float | None = 6.5) -> None:
         run,
         recipe=RECIPE,
         training_args=TRAINING_ARGS,
-        results=results_document(6.5, eval_loss, n_steps=1, n_target_tokens=726, n_eval_target_tokens=605),
+        results=results_document(
+            6.5, eval_loss, n_steps=1, n_target_tokens=726, trace_root_sha256="0" * 64, n_eval_target_tokens=605
+        ),
         trace=trace,
         generations=[generation_record(prompt="a", token_ids=[1, 2], text="b", logits_sha256=DIGEST)],
         adapter_config=ADAPTER_CONFIG,
@@ -146,7 +148,9 @@ def test_what_the_code_writes_is_valid(run: RunFolder) -> None:
 
 @pytest.mark.parametrize(("train_loss", "eval_loss"), [(6.5, None), (800.0, 6.5), (40.0, 800.0), (0.0, -0.0)])
 def test_results_of_every_kind_are_valid(train_loss: float, eval_loss: float | None) -> None:
-    assert not _faults("results", results_document(train_loss, eval_loss, n_steps=1, n_target_tokens=1))
+    assert not _faults(
+        "results", results_document(train_loss, eval_loss, n_steps=1, n_target_tokens=1, trace_root_sha256="0" * 64)
+    )
 
 
 def test_the_settings_are_those_of_the_table() -> None:

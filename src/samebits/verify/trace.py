@@ -14,9 +14,11 @@ from samebits.verify.lines import compare_lines
 STAGES = (
     ("sample_ids", "the samples or their order", "the step was fed other samples: look at the data and its order"),
     ("token_sha256", "the token ids", "the same samples became other tokens: look at the data, template and tokenizer"),
+    ("sample_tokens_sha256", "single samples' token ids", "only the samples' own digests differ: look at the writer"),
     ("n_target_tokens", "the number of target tokens", "the loss covers other tokens: look at the data settings"),
     ("learning_rate", "the learning rate", "the schedule gave another learning rate: look at the training settings"),
     ("loss", "the loss", "the forward pass moved first"),
+    ("sample_gradients_sha256", "samples' own gradients", "the backward pass moved first: the loss is still the same"),
     ("gradients_sha256", "the gradients", "the backward pass moved first: the loss is still the same"),
     ("grad_norm", "the gradient norm", "only the norm moved first: the gradients are still the same"),
     ("parameters_sha256", "the parameters", "the optimizer's update moved first: the gradients are still the same"),

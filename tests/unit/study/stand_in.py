@@ -105,7 +105,7 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         run,
         recipe={"record_version": 1, "numerics": numerics, "settings": {"seed": seed}},
         training_args={"seed": seed},
-        results=results_document(1.0, None, n_steps=N_STEPS, n_target_tokens=N_STEPS),
+        results=results_document(1.0, None, n_steps=N_STEPS, n_target_tokens=N_STEPS, trace_root_sha256="0" * 64),
         trace=trace_bytes(records),
         generations=[],
         adapter_config=ADAPTER_CONFIG,

@@ -57,7 +57,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
             run,
             recipe={"record_version": 1, "numerics": "stock", "settings": {"seed": seed, "lora_r": 16}},
             training_args={"seed": seed},
-            results=results_document(1.5, None, n_steps=5, n_target_tokens=500),
+            results=results_document(1.5, None, n_steps=5, n_target_tokens=500, trace_root_sha256="0" * 64),
             trace=trace or make_trace(),
             generations=[{"prompt": "a", "text": "b"}, {"prompt": "c", "text": "d"}],
             adapter_config=ADAPTER_CONFIG,
