@@ -106,7 +106,7 @@ def command(
     if as_json:
         click.echo(dump_json(experiment.document()), nl=False)
     else:
-        _print(experiment, headline_of(document), page)
+        _print(experiment, headline_of(document), out, page)
     click.get_current_context().exit(EXIT_CODES[experiment.verdict])
 
 
@@ -117,7 +117,7 @@ def _write_page(out: Path, document: Mapping[str, Any]) -> str:
         return f"none: {error}"
 
 
-def _print(experiment: Experiment, headline: str, page: str) -> None:
+def _print(experiment: Experiment, headline: str, out: Path, page: str) -> None:
     document = experiment.document()
     lines = matrix_of(document["rows"], document["culprits"], document["factors"])
     cells = [(line.profile, line.factor, "  ".join(map(cell_text, line.cells))) for line in lines]
@@ -131,8 +131,8 @@ def _print(experiment: Experiment, headline: str, page: str) -> None:
     for finding in experiment.findings:
         click.echo(f"- {finding}")
     for culprit in experiment.culprits:
-        if culprit.shown_by is not None:
-            click.echo(f"next: {printable(culprit.next_step)}")
+        if (next_step := culprit.next_step(out / "runs")) is not None:
+            click.echo(f"next: {printable(next_step)}")
     click.echo(f"report: {page}")
     click.echo(experiment.golden_digest or "none")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -54,14 +55,18 @@ class Culprit:
         changes: names of the variations that make it; none where it came with nothing changed.
         shown_by: the run with these changes alone; None where it did not show again.
         against: the run that it differs from.
-        next_step: the command that finds where.
     """
 
     run: str
     changes: tuple[str, ...]
     shown_by: str | None
     against: str
-    next_step: str
+
+    def next_step(self, runs: Path) -> str | None:
+        """Return the command that finds where the bits part, for the folder of the runs; None where they did not again."""
+        if self.shown_by is None:
+            return None
+        return f"samebits bisect {shlex.join(str(runs / name) for name in (self.against, self.shown_by))}"
 
     @property
     def sentence(self) -> str:

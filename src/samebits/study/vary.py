@@ -6,7 +6,6 @@ where nothing can break that, the variations did not vary.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +162,7 @@ class _Vary(Series):
         parts = list(variation.parts)
         if not parts:
             changes = () if row.factor == UNCHANGED else (row.run,)
-            return self._culprit(row, changes, row.run)
+            return Culprit(row.run, changes, row.run, row.against)
         seen: dict[tuple[str, ...], Row] = {}
 
         def differs(kept: Sequence[Variation]) -> bool:
@@ -176,7 +175,7 @@ class _Vary(Series):
         names = tuple(part.name for part in kept)
         # Where nothing smaller differed, the whole is tried once more: chance is no factor.
         is_shown = differs(kept)
-        return self._culprit(row, names, seen[names].run if is_shown else None)
+        return Culprit(row.run, names, seen[names].run if is_shown else None, row.against)
 
     def _row_of(self, parts: Sequence[Variation], name: str) -> Row:
         """Return the row of some changes: one that was made alone, or a new one."""
@@ -184,10 +183,6 @@ class _Vary(Series):
             known = [row for row in self.experiment.rows if row.run == parts[0].name]
             return known[0] if known else self.run_all(parts)[0]
         return self.run_all([combine(name, parts)])[0]
-
-    def _culprit(self, row: Row, changes: tuple[str, ...], shown_by: str | None) -> Culprit:
-        folders = (str(self.out / "runs" / name) for name in (row.against, shown_by or row.run))
-        return Culprit(row.run, changes, shown_by, row.against, f"samebits bisect {shlex.join(folders)}")
 
 
 def _falsifiers(facts: Mapping[str, Any]) -> list[Variation]:

@@ -74,12 +74,12 @@ def test_a_difference_exits_1_and_leads_on(
     asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked["experiment"].rows.append(DIFFERENT)
-    next_step = "samebits bisect a/golden a/umask-077"
-    asked["experiment"].culprits.append(Culprit("umask-077", ("umask-077",), "umask-077", "golden", next_step))
+    asked["experiment"].culprits.append(Culprit("umask-077", ("umask-077",), "umask-077", "golden"))
     assert run(["vary", "--out", str(tmp_path / "out")]) == 1
     out = capsys.readouterr().out
     assert "- umask-077 alone changes the bits\n" in out
-    assert f"next: {next_step}\n" in out
+    runs = tmp_path / "out" / "runs"
+    assert f"next: samebits bisect {runs / 'golden'} {runs / 'umask-077'}\n" in out
     assert "≠ 077" in out
 
 

@@ -73,7 +73,7 @@ def test_a_change_of_bits_is_caught_and_its_cause_named(
     [culprit] = experiment.culprits
     runs = tmp_path / "out" / "runs"
     assert culprit.changes == ("umask-077",)
-    assert culprit.next_step == f"samebits bisect {runs / 'golden'} {runs / 'umask-077'}"
+    assert culprit.next_step(runs) == f"samebits bisect {runs / 'golden'} {runs / 'umask-077'}"
     assert "umask-077 alone changes the bits" in experiment.findings
 
 
@@ -101,7 +101,7 @@ def test_a_difference_that_does_not_come_again_is_chance(run: Vary, monkeypatch:
     monkeypatch.setenv("STAND_IN_FAULT", "pairs-01:bit")
     experiment = run("pairwise")
     [culprit] = experiment.culprits
-    assert culprit.shown_by is None
+    assert (culprit.shown_by, culprit.next_step(Path())) == (None, None)
     assert EXIT_CODES[experiment.verdict] == 1
     assert any("by chance" in finding for finding in experiment.findings)
 
@@ -201,7 +201,9 @@ def test_its_file_can_be_reported_again(run: Vary, tmp_path: Path, monkeypatch: 
     assert json.loads(json.dumps(experiment.document())) == document
     page = render_page(analyze_folder(tmp_path / "out", experiment=document))
     assert "Factors by values" in page
-    assert f"<pre><code>{experiment.culprits[0].next_step}</code></pre>" in page
+    assert "<pre><code>samebits bisect runs/golden runs/umask-077</code></pre>" in page
+    assert '<p class="eyebrow">samebits vary</p>' in page
+    assert str(tmp_path) not in page
     assert [row.run for row in ear.rows] == [row.run for row in experiment.rows]
 
 
