@@ -63,7 +63,7 @@ class Culprit:
     against: str
 
     def next_step(self, runs: Path) -> str | None:
-        """Return the command that finds where the bits part, for the folder of the runs; None where they did not again."""
+        """Return the command that finds where the bits part, for a folder of runs; None where they part no more."""
         if self.shown_by is None:
             return None
         return f"samebits bisect {shlex.join(str(runs / name) for name in (self.against, self.shown_by))}"
