@@ -23,7 +23,7 @@ _TRACE_BYTES = "trace_bytes"
 
 @dataclass(frozen=True)
 class TracedStep:
-    """A step's outputs, after which step it was gone on from, and the first step that is another one here, with its keys."""
+    """A step's outputs, the step it was gone on from, and the first step that is another one here, with its keys."""
 
     trace: OperationTrace
     resumed_from: int
