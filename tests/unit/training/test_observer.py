@@ -12,7 +12,7 @@ import pytest
 from samebits.canonical.safetensors_file import tensor_sha256
 from samebits.models.inputs import Inputs, find_inputs
 from samebits.models.seeded import write_base
-from samebits.models.weights import Weights
+from samebits.models.shapes import tensors_of
 from samebits.numerics import elementwise, functions, library, sample_tree
 from samebits.recipe.settings import Settings
 from samebits.record.operations import Level, OperationTrace, Output
@@ -152,7 +152,7 @@ def test_llamas_modules_have_the_names_of_the_base(tmp_path: Path, portable: Por
     settings = portable(model_name_or_path=str(tmp_path / "base"), lora_target_modules=["all-linear"])
     inputs = find_inputs(settings)
     trace = _traced(settings, inputs)
-    names = {name.removesuffix(".weight") for name in Weights(inputs.base).names}
+    names = {name.removesuffix(".weight") for name in tensors_of(inputs.base.config)}
     modules = {output.module for output in trace.outputs}
     # The head is the embedding; attention and the blocks hold no weight of their own.
     blocks = {f"model.layers.{layer}{part}" for layer in range(2) for part in ("", ".self_attn")}
