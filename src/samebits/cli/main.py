@@ -26,6 +26,8 @@ COMMANDS = {
     "study": "Run the whole experiment on the embedded model and report what had the same bits.",
     "train": "Train one adapter and record the run; prints its golden digest last.",
     "compare": "Compare runs, folders or files down to the first differing element.",
+    "trace": "Write down the digest of every operation of one step of a recorded run.",
+    "prove": "Prove that a sample took part in a step of a run, or check such a proof.",
     "analyze": "Score run folders and write the report.",
     "doctor": "Measure the seven points that a repeatable training needs on this machine.",
     "make-base": "Write a seeded base model, or convert a pytorch_model.bin.",

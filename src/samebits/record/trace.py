@@ -124,6 +124,17 @@ def read_trace(data: bytes, where: str) -> list[dict[str, Any]]:
     return records
 
 
+def check_record(record: Mapping[str, Any], where: str) -> None:
+    """Check one record by itself: that it is one, and has the digest that it states.
+
+    Raises:
+        RecordError: it is not.
+    """
+    found = _read_line(dump_json(dict(record)).rstrip(b"\n"), where)
+    if found["sha256"] != _record_sha256(found):
+        raise RecordError("a record must have the digest it states (it was changed)", where=where)
+
+
 def _record_sha256(record: Mapping[str, Any]) -> str:
     return sha256_bytes(dump_json({key: value for key, value in record.items() if key != "sha256"}))
 
