@@ -21,7 +21,6 @@ WITHOUT_OWN_TEST = {
     "api.py": "tests/end_to_end/test_entry_points.py runs every public name",
     "cli/study.py": "tests/end_to_end runs the whole command",
     "cli/train.py": "tests/end_to_end runs the whole command",
-    "verify/session.py": "a protocol: tests/unit/study/test_rebuild.py runs what serves it",
 }
 """Modules that no test_<module>.py of tests/unit mirrors, each with the reason."""
 
