@@ -15,10 +15,11 @@ import pytest
 
 from samebits.data.dataset import TokenSample
 from samebits.models import attention as attention_module
+from samebits.models import decoder as decoder_module
 from samebits.models.families import adapt
 from samebits.models.inputs import find_inputs
 from samebits.models.noise import Noise
-from samebits.models.pack import Pack, Segment, pack_samples, pack_tokens
+from samebits.models.pack import Pack, Part, Segment, pack_samples, pack_tokens
 from samebits.numerics import elementwise
 from samebits.numerics.arrays import F32
 from samebits.recipe.reader import settings_from
@@ -36,11 +37,14 @@ CUTS: tuple[dict[str, Any], ...] = (
 )
 
 
-def _digests(folder: Path) -> list[str]:
+HEAD = {"lora_target_modules": ["c_attn", "lm_head"]}
+
+
+def _digests(folder: Path, **recipe: Any) -> list[str]:
     """Return the golden digest of each cut."""
     digests = []
     for number, cut in enumerate(CUTS):
-        settings = settings_from({**RECIPE, **cut}, where="test")
+        settings = settings_from({**RECIPE, **cut, **recipe}, where="test")
         outcome = train(settings, folder / str(number), resume=False, progress=Silence())
         digests.append(outcome.golden_digest)
     return digests
@@ -120,6 +124,65 @@ def test_a_fault_that_follows_the_cut_shows_as_another_digest(
 ) -> None:
     CUT_FAULTS[name](monkeypatch)
     one, other = _digests(tmp_path)
+    assert one != other
+
+
+def _pieces_by(first_of: Callable[[Segment, int], int]) -> Callable[[pytest.MonkeyPatch], None]:
+    """The head's rows are cut over the whole pack; `first_of` says how a piece of a sample counts."""
+
+    def cut(segments: Sequence[Segment], n_rows: int) -> list[Part]:
+        parts = []
+        for start in range(0, segments[-1].stop, n_rows):
+            stop = min(start + n_rows, segments[-1].stop)
+            placed = [(place, s) for place, s in enumerate(segments) if s.start < stop and s.stop > start]
+            pieces = []
+            for _, s in placed:
+                begin = max(s.start, start)
+                pieces.append(Segment(begin - start, min(s.stop, stop) - start, s.sample, first_of(s, begin)))
+            parts.append(Part(slice(start, stop), tuple(pieces), tuple(place for place, _ in placed)))
+        return parts
+
+    return lambda patch: patch.setattr(decoder_module, "cut_samples", cut)
+
+
+def _one_chain_a_part(patch: pytest.MonkeyPatch) -> None:
+    """A part is as long as memory allows, as a frozen head's may be."""
+    real = decoder_module.cut_samples
+    patch.setattr(decoder_module, "cut_samples", lambda segments, n_rows: real(segments, n_rows * len(segments)))
+
+
+def _head_dropout_by_row(patch: pytest.MonkeyPatch) -> None:
+    """The rows that the head's dropout counts are the part's."""
+    real = decoder_module.cut_samples
+
+    def cut(segments: Sequence[Segment], n_rows: int) -> list[Part]:
+        moved = []
+        for part in real(segments, n_rows):
+            pieces = tuple(dataclasses.replace(s, first=s.first + s.start) for s in part.pieces)
+            moved.append(dataclasses.replace(part, pieces=pieces))
+        return moved
+
+    patch.setattr(decoder_module, "cut_samples", cut)
+
+
+HEAD_FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "blocks cut over the pack": _pieces_by(lambda sample, begin: begin - sample.start),
+    "blocks as long as the pack is wide": _one_chain_a_part,
+    "dropout by the row in the pack": _head_dropout_by_row,
+}
+
+
+def test_the_sound_engine_has_one_digest_with_an_adapted_head(tmp_path: Path) -> None:
+    one, other = _digests(tmp_path, **HEAD)
+    assert one == other
+
+
+@pytest.mark.parametrize("name", HEAD_FAULTS)
+def test_a_fault_of_an_adapted_head_that_follows_the_cut_shows_as_another_digest(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HEAD_FAULTS[name](monkeypatch)
+    one, other = _digests(tmp_path, **HEAD)
     assert one != other
 
 

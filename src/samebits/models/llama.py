@@ -254,7 +254,7 @@ class Llama(Decoder):
         super().__init__(
             blocks,
             RMSNorm(weights.read("model.norm.weight"), eps),
-            Head(products.pack(head, layout="nk")),
+            Head(products.pack(head, layout="nk"), adapters.get(HEAD)),
             n_positions=n_positions,
             key_shape=(key_heads, head_width),
         )
