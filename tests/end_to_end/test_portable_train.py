@@ -119,6 +119,9 @@ def test_how_the_work_is_cut_up_reaches_no_bit(whole: TrainingOutcome, tmp_path:
     execution = _execution(tmp_path / "run")
     assert {key: execution[key] for key in CUTS[name]} == CUTS[name]
     assert execution["n_threads"] == CUTS[name].get("threads", 1)
+    # The budget decides how many passes there are: one a step, or in a small memory more.
+    assert (execution["n_passes"] > 7) == ("memory_budget_mib" in CUTS[name])
+    assert execution["n_passes"] >= 7
 
 
 def test_the_small_memory_above_packs_and_computes_again() -> None:
@@ -231,9 +234,7 @@ def test_every_setting_of_the_recipe_reaches_the_adapter(
         *((family, ["lm_head"]) for family in ("embedded", "llama")),
     ],
 )
-def test_peft_alone_gets_the_evaluation_loss_but_for_rounding(
-    family: str, targets: list[str], tmp_path: Path
-) -> None:
+def test_peft_alone_gets_the_evaluation_loss_but_for_rounding(family: str, targets: list[str], tmp_path: Path) -> None:
     """Two arithmetics, each with its own order of sums: a share of 1e-6 is a hundred roundings of one float32 value."""
     base = embedded_folder()
     if family != "embedded":

@@ -123,11 +123,12 @@ def _in_peft(base: Path, settings: Settings, adapted: AdaptedModel) -> PeftModel
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
+        targets = list(settings.lora_target_modules or ())
         config = LoraConfig(
             task_type="CAUSAL_LM",
             r=settings.lora_r,
             lora_alpha=int(settings.lora_alpha),
-            target_modules=targets if (targets := list(settings.lora_target_modules or ())) != ["all-linear"] else "all-linear",
+            target_modules="all-linear" if targets == ["all-linear"] else targets,
             fan_in_fan_out=adapted.peft_config["fan_in_fan_out"],
             use_rslora=settings.use_rslora,
         )

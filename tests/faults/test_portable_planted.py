@@ -37,7 +37,7 @@ CUTS: tuple[dict[str, Any], ...] = (
 )
 
 
-HEAD = {"lora_target_modules": ["c_attn", "lm_head"]}
+HEAD = {"lora_target_modules": ["lm_head"]}
 
 
 def _digests(folder: Path, **recipe: Any) -> list[str]:
@@ -127,48 +127,47 @@ def test_a_fault_that_follows_the_cut_shows_as_another_digest(
     assert one != other
 
 
-def _pieces_by(first_of: Callable[[Segment, int], int]) -> Callable[[pytest.MonkeyPatch], None]:
-    """The head's rows are cut over the whole pack; `first_of` says how a piece of a sample counts."""
+def _blocks_over_the_pack(patch: pytest.MonkeyPatch) -> None:
+    """The head's rows are cut every 128 rows of the pack, whosever they are."""
 
     def cut(segments: Sequence[Segment], n_rows: int) -> list[Part]:
         parts = []
         for start in range(0, segments[-1].stop, n_rows):
             stop = min(start + n_rows, segments[-1].stop)
-            placed = [(place, s) for place, s in enumerate(segments) if s.start < stop and s.stop > start]
+            places = [place for place, whole in enumerate(segments) if whole.start < stop and whole.stop > start]
             pieces = []
-            for _, s in placed:
-                begin = max(s.start, start)
-                pieces.append(Segment(begin - start, min(s.stop, stop) - start, s.sample, first_of(s, begin)))
-            parts.append(Part(slice(start, stop), tuple(pieces), tuple(place for place, _ in placed)))
+            for place in places:
+                whole = segments[place]
+                begin = max(whole.start, start)
+                rows = begin - start, min(whole.stop, stop) - start
+                pieces.append(Segment(*rows, whole.sample, begin - whole.start))
+            parts.append(Part(slice(start, stop), tuple(pieces), tuple(places)))
         return parts
-
-    return lambda patch: patch.setattr(decoder_module, "cut_samples", cut)
-
-
-def _one_chain_a_part(patch: pytest.MonkeyPatch) -> None:
-    """A part is as long as memory allows, as a frozen head's may be."""
-    real = decoder_module.cut_samples
-    patch.setattr(decoder_module, "cut_samples", lambda segments, n_rows: real(segments, n_rows * len(segments)))
-
-
-def _head_dropout_by_row(patch: pytest.MonkeyPatch) -> None:
-    """The rows that the head's dropout counts are the part's."""
-    real = decoder_module.cut_samples
-
-    def cut(segments: Sequence[Segment], n_rows: int) -> list[Part]:
-        moved = []
-        for part in real(segments, n_rows):
-            pieces = tuple(dataclasses.replace(s, first=s.first + s.start) for s in part.pieces)
-            moved.append(dataclasses.replace(part, pieces=pieces))
-        return moved
 
     patch.setattr(decoder_module, "cut_samples", cut)
 
 
+def _blocks_by_room(patch: pytest.MonkeyPatch) -> None:
+    """More samples in a pass, longer blocks."""
+    real = decoder_module.cut_samples
+    patch.setattr(decoder_module, "cut_samples", lambda segments, n_rows: real(segments, n_rows * len(segments)))
+
+
+def _dropout_by_row(patch: pytest.MonkeyPatch) -> None:
+    """Dropout counts the rows of what is computed at once."""
+    real = Noise._drop
+
+    def drop(self: Noise, x: F32, out: F32, p: float, segments: Sequence[Segment], parameter: str) -> F32:
+        moved = [dataclasses.replace(segment, first=segment.start) for segment in segments]
+        return real(self, x, out, p, moved, parameter)
+
+    patch.setattr(Noise, "_drop", drop)
+
+
 HEAD_FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "blocks cut over the pack": _pieces_by(lambda sample, begin: begin - sample.start),
-    "blocks as long as the pack is wide": _one_chain_a_part,
-    "dropout by the row in the pack": _head_dropout_by_row,
+    "blocks cut over the pack": _blocks_over_the_pack,
+    "blocks as long as there is room": _blocks_by_room,
+    "dropout by the row of the block": _dropout_by_row,
 }
 
 

@@ -20,7 +20,7 @@ K = TypeVar("K")
 S = TypeVar("S")
 
 HEAD_ROWS = 128
-"""Rows of logits that are held at once, and of a sample those over which an adapter's gradients are one chain (N-17)."""
+"""Rows of logits that are held at once; of one sample, also those of one chain of an adapter's gradients (N-17)."""
 
 
 class Norm(ABC, Generic[S]):

@@ -69,8 +69,8 @@ def peft_config(settings: Settings, targets: Sequence[str], *, is_transposed: bo
 
     Args:
         targets: layers with an adapter.
-        is_transposed: the last of them keeps its weight as [in, out], as all of GPT-2's do but the head: PEFT reads this
-            for each layer anew, and writes what it found last.
+        is_transposed: the last of them keeps its weight as [in, out], as all of GPT-2's do but the head: PEFT finds
+            this out for each layer, and writes what it found last.
     """
     stated = settings.lora_target_modules or ()
     return {

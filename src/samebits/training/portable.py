@@ -93,7 +93,11 @@ def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, 
     write_observed(
         run,
         env=environment,
-        execution=execution_document(settings, environment_name(settings.environment, environment["container"])),
+        execution=execution_document(
+            settings,
+            environment_name(settings.environment, environment["container"]),
+            n_passes=training.state.n_passes,
+        ),
         training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=training.state.resumed_from)},
     )
     return TrainingOutcome(write_golden(run, **documents), documents["results"], run)
@@ -170,7 +174,7 @@ def take_step(
     places = [index for micro_batch in plan.micro_batches for index in micro_batch]
     chosen = [samples[index] for index in places]
     n_target_tokens = n_targets(chosen)
-    loss_units, gradient, sample_gradients_sha256 = _summed_gradient(state.adapted, chosen, plan, settings)
+    loss_units, gradient, sample_gradients_sha256 = _summed_gradient(state, chosen, plan, settings)
     state.loss_units += loss_units
     tensors = state.adapted.tensors
     check_tensors(tensors.views(gradient), "gradient", plan.step)
@@ -202,9 +206,10 @@ def take_step(
 
 
 def _summed_gradient(
-    adapted: AdaptedModel, chosen: Sequence[TokenSample], plan: StepPlan, settings: Settings
+    state: TrainingState, chosen: Sequence[TokenSample], plan: StepPlan, settings: Settings
 ) -> tuple[int, F32, list[str]]:
     """Return the exact sum of a step's losses, the sum of its gradients in the fixed tree, and each one's digest."""
+    adapted = state.adapted
     noise = Noise(
         settings.seed,
         plan.step - 1,
@@ -221,6 +226,7 @@ def _summed_gradient(
         losses = adapted.model.losses_and_gradients(
             pack_samples(part), noise, gradients, keeps_activations=passes.keeps_activations
         )
+        state.n_passes += 1
         check_loss(sum(losses), plan.step)
         loss_units += in_units(losses)
         digests += [tensors_sha256(gradient) for gradient in gradients]
