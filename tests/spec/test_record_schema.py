@@ -79,7 +79,7 @@ TRAINING_ARGS = {
 }  # fmt: skip
 EXECUTION = {
     "environment": "native", "isa": "AVX2", "n_threads": 2, "libraries": {"torch": "2.13.0"}, "probes": {"exp": DIGEST},
-    "threads": None, "save_steps": 10,
+    "threads": None, "save_steps": 10, "n_passes": 6,
 }  # fmt: skip
 METADATA = {
     "started_at": "2026-01-02T03:04:05+00:00", "finished_at": "2026-01-02T03:04:06+00:00", "host": "a",
@@ -221,7 +221,7 @@ def test_other_spellings_of_a_float_are_not_valid(text: str) -> None:
 
 @pytest.mark.parametrize("definition", sorted(DEFINITION_OF.values()))
 def test_a_missing_key_is_not_valid(documents: dict[str, Any], definition: str) -> None:
-    optional = {"train_note", "eval_note", "threads", "save_steps", "base"}
+    optional = {"train_note", "eval_note", "threads", "save_steps", "n_passes", "base"}
     for key in documents[definition].keys() - optional:
         broken = {name: value for name, value in documents[definition].items() if name != key}
         assert _faults(definition, broken), key
@@ -272,6 +272,7 @@ def test_an_unknown_key_is_valid_in_observed_files_only(documents: dict[str, Any
         ("env", "cpu.flags", "avx2"),
         ("env", "variables", {"TZ": 1}),
         ("execution", "n_threads", 0),
+        ("execution", "n_passes", -1),
         ("training_metadata", "started_at", "2026-01-02T03:04:05+02:00"),
         ("training_metadata", "resumed_from", None),
         ("training_metadata", "base", None),

@@ -219,8 +219,8 @@ class GPT2(Decoder):
         blocks = [GPT2Block(name, layers, norm(f"{name}.ln_1"), norm(f"{name}.ln_2"), config) for name in names]
         head = self.tokens if config.get("tie_word_embeddings", True) else weights.read(f"{HEAD}.weight")
         super().__init__(
-            blocks, norm("transformer.ln_f"), Head(products.pack(head, layout="nk")), n_positions=len(self.positions),
-            key_shape=(config["n_head"], config["n_embd"] // config["n_head"]),
+            blocks, norm("transformer.ln_f"), Head(products.pack(head, layout="nk"), adapters.get(HEAD)),
+            n_positions=len(self.positions), key_shape=(config["n_head"], config["n_embd"] // config["n_head"]),
         )  # fmt: skip
 
     def embed(self, pack: Pack, noise: Noise) -> F32:

@@ -87,14 +87,14 @@ class Linear:
     def adapter_backward(
         self, dy: F32, kept: LinearInput, segments: Sequence[Segment], noise: Noise, gradients: Gradients
     ) -> F32:
-        """Write the adapter's gradient of each sample; return s (dY B), [T, r]."""
+        """Write the adapter's gradient of each sample, or add that of a later piece of it; return s (dY B), [T, r]."""
         adapter = self.adapter
         assert adapter is not None
         d_scaled = products.mm(dy, adapter.b)
         elementwise.scale(d_scaled, adapter.scale, out=d_scaled)
         dropped = noise.drop_input(kept.x, adapter.dropout, segments, adapter.a_name)
         for segment, gradient in zip(segments, gradients, strict=True):
-            rows = segment.rows
-            products.mm(d_scaled[rows].T, dropped[rows], out=gradient[adapter.a_name])
-            products.mm(dy[rows].T, kept.scaled[rows], out=gradient[adapter.b_name])
+            rows, is_later = segment.rows, segment.first > 0
+            products.mm(d_scaled[rows].T, dropped[rows], out=gradient[adapter.a_name], accumulate=is_later)
+            products.mm(dy[rows].T, kept.scaled[rows], out=gradient[adapter.b_name], accumulate=is_later)
         return d_scaled

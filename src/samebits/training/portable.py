@@ -99,7 +99,11 @@ def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, 
     write_observed(
         run,
         env=environment,
-        execution=execution_document(settings, environment_name(settings.environment, environment["container"])),
+        execution=execution_document(
+            settings,
+            environment_name(settings.environment, environment["container"]),
+            n_passes=training.state.n_passes,
+        ),
         training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=training.state.resumed_from)},
     )
     return TrainingOutcome(write_golden(run, **documents), documents["results"], run)
@@ -222,7 +226,7 @@ def take_step(
     """
     chosen = [samples[index] for index in plan.places]
     n_targets = n_target_tokens(chosen)
-    loss_units, gradient, sample_gradients_sha256 = _summed_gradient(state.adapted, chosen, plan, settings, passes)
+    loss_units, gradient, sample_gradients_sha256 = _summed_gradient(state, chosen, plan, settings, passes)
     state.loss_units += loss_units
     tensors = state.adapted.tensors
     check_tensors(tensors.views(gradient), "gradient", plan.step)
@@ -254,13 +258,14 @@ def take_step(
 
 
 def _summed_gradient(
-    adapted: AdaptedModel,
+    state: TrainingState,
     chosen: Sequence[TokenSample],
     plan: StepPlan,
     settings: Settings,
     passes: PassPlan | None,
 ) -> tuple[int, F32, list[str]]:
     """Return the exact sum of a step's losses, the sum of its gradients in the fixed tree, and each one's digest."""
+    adapted = state.adapted
     noise = Noise(
         settings.seed,
         plan.step - 1,
@@ -278,6 +283,7 @@ def _summed_gradient(
             losses = adapted.model.losses_and_gradients(
                 pack_samples(part), noise, gradients, keeps_activations=passes.keeps_activations
             )
+        state.n_passes += 1
         check_loss(sum(losses), plan.step)
         loss_units += in_units(losses)
         digests += [tensors_sha256(gradient) for gradient in gradients]

@@ -68,7 +68,7 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         "n_threads": n_threads,
         "probes": {"sum": f"{weight}"} if numerics == "stock" else {},
         "per_device_train_batch_size": int(settings.get("per_device_train_batch_size", 4)),
-        "memory_budget_mib": int(settings.get("memory_budget_mib", 2048)),
+        "n_passes": 3 if "memory_budget_mib" in settings and fault != "whole" else 1,
     }
     env = {
         "variables": {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "unset")},
