@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+REFERENCE = "reference"
 RUNNABLE = pytest.StashKey[tuple[str, ...]]()
 _PROGRAM = """
 import sys
@@ -42,7 +43,12 @@ def program(native_libraries: Path) -> list[str]:
 def native(request: pytest.FixtureRequest, native_libraries: Path) -> Iterator[object]:
     """One `Library` that this machine can run, in use; a test that asks for it runs once for each instruction set."""
     from samebits.numerics import library
+    from samebits.numerics.reference.library import reference_library
 
+    if request.param == REFERENCE:
+        with library.using(reference_library()) as used:
+            yield used
+        return
     if request.param not in library.runnable_isas():
         pytest.skip(f"this processor has no {request.param}")
     with library.using(library.open_library(request.param)) as used:
@@ -54,14 +60,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     isa = (
         item.callspec.params.get("native") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
     )
-    if isa is not None and isa not in item.config.stash.get(RUNNABLE, (isa,)):
+    if isa not in (None, REFERENCE) and isa not in item.config.stash.get(RUNNABLE, (isa,)):
         pytest.skip(f"this processor has no {isa}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for `native` on every instruction set of this platform."""
+    """Run what asks for `native` on every instruction set of this platform; a clause's tests on the reference, too."""
     if "native" in metafunc.fixturenames:
         from samebits.numerics.build import PLATFORMS, host_platform
 
         platform = PLATFORMS.get(host_platform())
-        metafunc.parametrize("native", platform.zig_processors if platform else (), indirect=True)
+        isas = [*platform.zig_processors] if platform else []
+        if metafunc.definition.path.name.startswith("test_n") and metafunc.definition.path.parent.name == "spec":
+            isas.append(REFERENCE)
+        metafunc.parametrize("native", isas, indirect=True)

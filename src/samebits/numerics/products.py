@@ -24,7 +24,7 @@ from samebits.numerics.arrays import (
     pointer,
     shape_text,
 )
-from samebits.numerics.library import Library
+from samebits.numerics.library import Kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class PackedWeight:
     n: int
     k: int
     data: F32
-    library: Library
+    library: Kernels
 
 
 def pack(weight: F32, *, layout: Literal["nk", "kn"]) -> PackedWeight:
@@ -162,7 +162,7 @@ def mm(a: F32, b: F32, bias: F32 | None = None, *, out: F32 | None = None, accum
     return out
 
 
-def _owner(weight: PackedWeight, *, where: str) -> Library:
+def _owner(weight: PackedWeight, *, where: str) -> Kernels:
     """Return the library in use, which must be the one that packed the weight."""
     owner = library.loaded()
     if weight.library is not owner:
