@@ -26,6 +26,7 @@ COMMANDS = {
     "study": "Run the whole experiment on the embedded model and report what had the same bits.",
     "train": "Train one adapter and record the run; prints its golden digest last.",
     "compare": "Compare runs, folders or files down to the first differing element.",
+    "verify": "Rebuild a run from its recipe here and compare it step by step.",
     "analyze": "Score run folders and write the report.",
     "doctor": "Measure the seven points that a repeatable training needs on this machine.",
     "make-base": "Write a seeded base model, or convert a pytorch_model.bin.",
