@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,9 +39,12 @@ def contradictions(recorded: Recorded) -> Iterator[Difference]:
     settings = documents.get(_RECIPE, {}).get("settings")
     settings = settings if isinstance(settings, dict) else {}
     found = [_adapter_fault(recorded, settings), _generations_fault(recorded, settings)]
-    for name, fault in ((_ARGUMENTS, _arguments_fault), (_CONFIG, _config_fault), (_RESULTS, _results_fault)):
-        if name in documents:
-            found.append(fault(documents[name], recorded, settings))
+    if _ARGUMENTS in documents:
+        found.append(_arguments_fault(documents[_ARGUMENTS], recorded, settings))
+    if _CONFIG in documents:
+        found.append(_config_fault(documents[_CONFIG], settings))
+    if _RESULTS in documents:
+        found.append(_results_fault(documents[_RESULTS], recorded))
     yield from (difference for difference in found if difference is not None)
 
 
@@ -62,15 +64,14 @@ def _adapter_fault(recorded: Recorded, settings: Mapping[str, Any]) -> Differenc
     except RecordError as error:
         return Difference("value", _ADAPTER, note=f"no run wrote this: {error}")
     if not file.is_canonical or any(info.dtype != "F32" for info in file.tensors.values()):
-        return Difference(
-            "layout", _ADAPTER, note="a run writes float32 tensors in one layout (R-09), and this is another"
-        )
+        note = "a run writes float32 tensors in one layout (R-09), and this is another"
+        return Difference("layout", _ADAPTER, note=note)
     listing = "".join(f"{file.sha256_of(name)}  {name}\n" for name in sorted(file.tensors))
     told, last = sha256_bytes(listing.encode(errors="surrogatepass")), recorded.trace[-1]["parameters_sha256"]
     if told != last:
         return Difference("value", _ADAPTER, told, last, "its tensors are not the parameters after the last step")
-    ranks = {info.shape[:1] for name, info in file.tensors.items() if name.endswith("lora_A.weight")}
-    if ranks != {(settings.get("lora_r"),)}:
+    rank = settings.get("lora_r")
+    if any(info.shape[:1] != (rank,) for name, info in file.tensors.items() if name.endswith("lora_A.weight")):
         return Difference("value", _ADAPTER, note="its tensors are not of the recipe's lora_r")
     return None
 
@@ -96,26 +97,26 @@ def _arguments_fault(found: dict[str, Any], recorded: Recorded, settings: Mappin
     return compare_json(derived, told, _ARGUMENTS)
 
 
-def _config_fault(found: dict[str, Any], recorded: Recorded, settings: Mapping[str, Any]) -> Difference | None:
+def _config_fault(found: dict[str, Any], settings: Mapping[str, Any]) -> Difference | None:
     try:
-        derived = {
-            **canonical_adapter_config(found),
-            "r": settings.get("lora_r"),
-            "lora_alpha": settings.get("lora_alpha"),
-        }
+        derived = canonical_adapter_config(found)
     except (RecordError, TypeError) as error:
         return Difference("value", _CONFIG, note=f"no run wrote this: {error}")
+    derived |= {"r": settings.get("lora_r"), "lora_alpha": settings.get("lora_alpha")}
     return compare_json(derived, found, _CONFIG)
 
 
-def _results_fault(found: dict[str, Any], recorded: Recorded, settings: Mapping[str, Any]) -> Difference | None:
-    train_loss, eval_loss = found.get("train_loss"), found.get("eval_loss")
+def _results_fault(found: dict[str, Any], recorded: Recorded) -> Difference | None:
     n_held_out = found.get("n_eval_target_tokens")
-    if not _is_number(train_loss) or not (eval_loss is None or _is_number(eval_loss)) or type(n_held_out) is not int:
+    try:
+        train_loss, eval_loss = _loss(found.get("train_loss")), _loss(found.get("eval_loss"))
+    except TypeError:
         return Difference("value", _RESULTS, note="its losses are no numbers")
+    if train_loss is None or type(n_held_out) is not int:
+        return Difference("value", _RESULTS, note="its training loss or its number of tokens is missing")
     derived = results_document(
-        float(train_loss),
-        None if eval_loss is None else float(eval_loss),
+        train_loss,
+        eval_loss,
         n_steps=len(recorded.trace),
         n_target_tokens=sum(record["n_target_tokens"] for record in recorded.trace),
         trace_root_sha256=trace_root(recorded.trace),
@@ -124,5 +125,9 @@ def _results_fault(found: dict[str, Any], recorded: Recorded, settings: Mapping[
     return compare_json(derived, found, _RESULTS)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _loss(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError
+    return float(value)

@@ -1,4 +1,4 @@
-"""A finished run as a stranger's folder: everything that its own files prove or contradict before anything is rebuilt."""
+"""A finished run as a stranger's folder: what its own files tell before anything is rebuilt."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ MAX_SEED_CHARACTERS = 128
 
 @dataclass(frozen=True)
 class Segment:
-    """The steps from `first` to `last`, counted from 1; `start` is the checkpoint before them, None at the beginning."""
+    """The steps from `first` to `last`, counted from 1, and the checkpoint before them, None at the beginning."""
 
     first: int
     last: int
@@ -77,7 +78,7 @@ def segments_of(recorded: Recorded) -> list[Segment]:
     n_steps = len(recorded.trace)
     starts = {step: path for step, path in checkpoints(recorded.run) if 0 < step < n_steps}
     cuts = [0, *sorted(starts), n_steps]
-    return [Segment(cut + 1, end, starts.get(cut)) for cut, end in zip(cuts, cuts[1:], strict=False)]
+    return [Segment(cut + 1, end, starts.get(cut)) for cut, end in pairwise(cuts)]
 
 
 def choose(segments: Sequence[Segment], n: int, seed: str | None = None) -> Choice:
