@@ -36,7 +36,9 @@ def contradictions(recorded: Recorded) -> Iterator[Difference]:
             yield document
         else:
             documents[name] = document
-    settings = documents.get(_RECIPE, {}).get("settings")
+    if _RECIPE not in documents:
+        return
+    settings = documents[_RECIPE].get("settings")
     settings = settings if isinstance(settings, dict) else {}
     found = [_adapter_fault(recorded, settings), _generations_fault(recorded, settings)]
     if _ARGUMENTS in documents:
