@@ -84,7 +84,7 @@ def test_a_broken_chain_makes_the_run_different(run: Path) -> None:
         lambda run: (run / "artifact_summary.json").unlink(),
         lambda run: (run / "artifact_summary.json").write_bytes(b"[]"),
         lambda run: shutil.rmtree(run / "golden"),
-        lambda run: shutil.rmtree(run),
+        shutil.rmtree,
         lambda run: (shutil.rmtree(run), run.mkdir()),
         lambda run: (shutil.rmtree(run), run.write_text("")),
         lambda run: [shutil.rmtree(run / name) for name in ("golden", "observed", "checkpoints")],

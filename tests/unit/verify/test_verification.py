@@ -145,7 +145,7 @@ def test_a_disk_that_refuses_is_told(run: Path, replay: Any, monkeypatch: pytest
         verify(run, lambda recorded: replay)
 
 
-@pytest.mark.parametrize(("seed", "executed"), [("2", ((1, 2),)), ("1", ((3, 4),)), ("0", ((5, 6),))])
+@pytest.mark.parametrize(("seed", "executed"), [("8", ((1, 2),)), ("1", ((3, 4),)), ("0", ((5, 6),))])
 def test_a_spot_executes_one_segment(run: Path, replay: Any, seed: str, executed: tuple[Any, ...]) -> None:
     found = verify(run, lambda recorded: replay, spot=Spot(1, seed))
     assert (found.verdict, found.executed) == ("same", executed)
@@ -159,12 +159,11 @@ def test_a_spot_executes_one_segment(run: Path, replay: Any, seed: str, executed
 def test_a_spot_sees_a_cheat_where_it_was_drawn_and_nowhere_else(run: Path, replay: Any) -> None:
     cheat(replay, 4, optimizer_sha256="0" * 64)
     verdicts = []
-    for seed in ("2", "1", "0"):
+    for seed in ("8", "1"):
         replay.step = 0
-        # What follows the cheat is honest beside its own chain.
         found = verify(run, lambda recorded: replay, spot=Spot(1, seed))
         verdicts.append((found.verdict, [step.where for step in found.steps]))
-    assert verdicts[:2] == [("same", []), ("different", ["step 4"])]
+    assert verdicts == [("same", []), ("different", ["step 4"])]
 
 
 def test_spots_without_checkpoints_are_undecided_with_a_remedy(run: Path, replay: Any) -> None:
