@@ -17,7 +17,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, get_scheduler
 
 from samebits.canonical.safetensors_file import TensorFile
-from samebits.data.dataset import TokenSample
+from samebits.data.dataset import TokenSample, n_target_tokens
 from samebits.data.order import plan_steps
 from samebits.models.families import adapt
 from samebits.models.inputs import find_inputs
@@ -30,7 +30,6 @@ from samebits.record.layout import RunFolder
 from samebits.record.manifest import read_summary
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Silence
-from samebits.training.losses import n_targets
 from samebits.training.memory import plan_pass
 from samebits.training.portable import train
 
@@ -219,7 +218,7 @@ def test_peft_alone_gets_the_evaluation_loss_but_for_rounding(family: str, tmp_p
 def _loss(model: torch.nn.Module, samples: Sequence[TokenSample]) -> float:
     """Return the mean over all target tokens, sample by sample."""
     with torch.no_grad():
-        return sum(_summed(model, sample).item() for sample in samples) / n_targets(samples)
+        return sum(_summed(model, sample).item() for sample in samples) / n_target_tokens(samples)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +254,7 @@ def test_torchs_own_parts_make_the_same_training_but_for_rounding(
     for plan in plan_steps(len(samples), settings):
         batch = [samples[index] for micro_batch in plan.micro_batches for index in micro_batch]
         optimizer.zero_grad()
-        loss = torch.stack([_summed(model, sample) for sample in batch]).sum() / n_targets(batch)
+        loss = torch.stack([_summed(model, sample) for sample in batch]).sum() / n_target_tokens(batch)
         loss.backward()
         if settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(trained.values(), settings.max_grad_norm)

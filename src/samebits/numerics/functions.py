@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Literal
 
 from samebits.errors import NumericsError
-from samebits.numerics.arrays import F32
-from samebits.numerics.pointwise import call_of_two, call_of_x, float32_value
+from samebits.numerics.arrays import F32, float32_value
+from samebits.numerics.pointwise import call_of_two, call_of_x
 
 Approximation = Literal["none", "tanh"]
 _WITH_OUTPUT, _WITH_X = ("grad_output", "output"), ("grad_output", "x")
@@ -95,7 +95,7 @@ def gelu_backward(grad_output: F32, x: F32, *, approximate: Approximation = "non
 def threshold_backward(grad_output: F32, x: F32, threshold: float = 0.0, *, out: F32 | None = None) -> F32:
     """Return `grad_output` where x is greater than `threshold`, else +0: relu's gradient at threshold 0 (N-08)."""
     where = "threshold_backward, N-08"
-    scalar = float32_value("threshold", threshold, where)
+    scalar = float32_value("threshold", threshold, where=where)
     return call_of_two("sb_threshold_backward_f32", where, _WITH_X, grad_output, x, out, scalar)
 
 

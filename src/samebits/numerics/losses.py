@@ -8,8 +8,8 @@ import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.arrays import F32, shape_text
-from samebits.numerics.rows import check_rows, check_scalar, operand, output, pointer, vector
+from samebits.numerics.arrays import F32, float32_value, pointer, shape_text
+from samebits.numerics.rows import check_rows, operand, output, vector
 
 I64 = np.ndarray[Any, np.dtype[np.int64]]
 NO_TARGET = -100
@@ -54,7 +54,7 @@ def cross_entropy_backward(logits: F32, targets: I64, *, scale: float = 1.0, out
     """
     where = "cross_entropy_backward, N-19"
     rows, n = check_rows("logits", logits, where=where)
-    check_scalar("scale", scale, where=where)
+    scale = float32_value("scale", scale, where=where)
     arguments = (*operand("logits", logits, (rows, n), where=where), _targets(targets, rows, n, where=where))
     out, address, stride = output(out, (rows, n), over={"logits": logits}, apart={}, where=where)
     losses = np.empty(rows, dtype=np.float32)

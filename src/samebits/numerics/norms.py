@@ -13,17 +13,8 @@ import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.arrays import F32
-from samebits.numerics.rows import (
-    check_rows,
-    check_scalar,
-    operand,
-    optional_vector,
-    output,
-    output_vector,
-    pointer,
-    vector,
-)
+from samebits.numerics.arrays import F32, FLOAT32, float32_value, pointer
+from samebits.numerics.rows import check_rows, operand, optional_vector, output, output_vector, vector
 
 
 def layer_norm(
@@ -52,7 +43,7 @@ def layer_norm(
     b = optional_vector("bias", bias, n, where=where)
     apart = {"weight": weight, "bias": bias}
     out, address, stride = output(out, (rows, n), over={"x": x}, apart=apart, where=where)
-    mean, rstd = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
+    mean, rstd = np.empty(rows, dtype=FLOAT32), np.empty(rows, dtype=FLOAT32)
     library.loaded().call(
         "sb_layer_norm_f32",
         *(rows, n, *operands, b, eps, address, stride, pointer(mean), pointer(rstd), library.threads()),
@@ -153,7 +144,7 @@ def rms_norm(x: F32, weight: F32 | None = None, *, eps: float, out: F32 | None =
     _check_eps(eps, where=where)
     operands = (*operand("x", x, (rows, n), where=where), optional_vector("weight", weight, n, where=where))
     out, address, stride = output(out, (rows, n), over={"x": x}, apart={"weight": weight}, where=where)
-    rstd = np.empty(rows, dtype=np.float32)
+    rstd = np.empty(rows, dtype=FLOAT32)
     library.loaded().call(
         "sb_rms_norm_f32", *(rows, n, *operands, eps, address, stride, pointer(rstd), library.threads())
     )
@@ -231,6 +222,5 @@ def _backward(
 
 
 def _check_eps(eps: float, *, where: str) -> None:
-    check_scalar("eps", eps, where=where)
-    if not eps >= 0:
+    if not float32_value("eps", eps, where=where) >= 0:
         raise NumericsError("`eps` must not be negative", got=float(eps).hex(), where=where)

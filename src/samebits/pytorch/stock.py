@@ -15,11 +15,10 @@ import torch
 from transformers import get_scheduler
 
 from samebits.canonical.safetensors_file import tensors_sha256
-from samebits.data.dataset import TokenSample, token_ids_sha256
+from samebits.data.dataset import TokenSample, n_target_tokens, token_ids_sha256
 from samebits.data.order import StepPlan, plan_steps, sample_seed
 from samebits.models.inputs import Inputs, find_inputs
 from samebits.pytorch.adapter import adapter_config, arrays, attach_adapter, load_base, trained_parameters
-from samebits.pytorch.batches import n_target_tokens
 from samebits.pytorch.determinism import DeterministicConfig
 from samebits.pytorch.evaluation import evaluate, summed_loss
 from samebits.pytorch.execution import deciding_facts, execution_document, set_threads

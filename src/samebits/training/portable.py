@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from samebits.canonical.safetensors_file import tensors_sha256
-from samebits.data.dataset import TokenSample, token_ids_sha256
+from samebits.data.dataset import TokenSample, n_target_tokens, token_ids_sha256
 from samebits.data.order import StepPlan, plan_steps, sample_seed
 from samebits.models.families import AdaptedModel, adapt
 from samebits.models.generation import continue_prompts
@@ -37,7 +37,7 @@ from samebits.record.progress import Progress
 from samebits.record.target import check_target, finished_run
 from samebits.record.trace import step_record, trace_bytes, trace_root
 from samebits.training.execution import execution_document
-from samebits.training.losses import evaluate, in_units, mean_loss, n_targets
+from samebits.training.losses import evaluate, in_units, mean_loss
 from samebits.training.memory import plan_pass
 from samebits.training.state import TrainingState, begin, bring_back, restore, snapshot
 
@@ -170,12 +170,12 @@ def take_step(
     """
     places = [index for micro_batch in plan.micro_batches for index in micro_batch]
     chosen = [samples[index] for index in places]
-    n_target_tokens = n_targets(chosen)
+    n_targets = n_target_tokens(chosen)
     loss_units, gradient, sample_gradients_sha256 = _summed_gradient(state.adapted, chosen, plan, settings)
     state.loss_units += loss_units
     tensors = state.adapted.tensors
     check_tensors(tensors.views(gradient), "gradient", plan.step)
-    norm = gradient_norm(gradient, tensors, n_targets=n_target_tokens)
+    norm = gradient_norm(gradient, tensors, n_targets=n_targets)
     gradients_sha256 = tensors_sha256(tensors.views(gradient))
     learning_rate = _schedule(settings, n_steps).learning_rate(plan.step - 1)
     clip = clip_factor(norm, settings.max_grad_norm)
@@ -187,14 +187,14 @@ def take_step(
         sample_ids=places,
         token_sha256=token_ids_sha256(chosen),
         sample_tokens_sha256=[token_ids_sha256([sample]) for sample in chosen],
-        loss=mean_loss(loss_units, n_target_tokens),
+        loss=mean_loss(loss_units, n_targets),
         grad_norm=norm,
         learning_rate=learning_rate,
         sample_gradients_sha256=sample_gradients_sha256,
         gradients_sha256=gradients_sha256,
         parameters_sha256=tensors_sha256(state.adapted.parameters),
         optimizer_sha256=tensors_sha256(state.optimizer_tensors()),
-        n_target_tokens=n_target_tokens,
+        n_target_tokens=n_targets,
         previous_sha256=state.previous_sha256,
     )
     state.trace.append(record)
@@ -251,7 +251,7 @@ def _results(state: TrainingState, inputs: Inputs, settings: Settings) -> dict[s
         n_steps=state.step,
         n_target_tokens=n_trained,
         trace_root_sha256=trace_root(state.trace),
-        n_eval_target_tokens=n_targets(held_out),
+        n_eval_target_tokens=n_target_tokens(held_out),
     )
 
 

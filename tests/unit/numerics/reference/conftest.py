@@ -22,7 +22,7 @@ def _arrays(found: Any) -> list[bytes]:
 
 @pytest.fixture
 def same_on_both() -> Same:
-    """`same_on_both(compute)`: the bytes of what `compute` returns on the reference; they must be those of the kernels."""
+    """`same_on_both(compute)`: what `compute` returns on the reference, as bytes; the kernels must return the same."""
 
     def compared(compute: Callable[[], Any]) -> list[bytes]:
         with library.using(reference_library()):
