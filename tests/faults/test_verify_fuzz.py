@@ -89,7 +89,7 @@ class Folder:
     def is_golden_whole(self) -> bool:
         """Say whether the golden files are those of the run, by the plainest means."""
         golden = self.path / "golden"
-        if sorted(os.listdir(golden)) != sorted(GOLDEN_FILES):
+        if {path.name for path in golden.iterdir()} != set(GOLDEN_FILES):
             return False
         paths = [golden / name for name in GOLDEN_FILES]
         return all(path.is_file() and not path.is_symlink() for path in paths) and all(

@@ -97,6 +97,10 @@ class _Rebuilder:
         is_stock = recorded.recipe.get("numerics") == STOCK
         if is_stock and self._engine == "reference":
             raise UsageError("--engine reference must have a portable recipe", got=STOCK, remedy="leave it out")
+        if self._engine == "reference":
+            from samebits.study.reference_time import check_reference_time
+
+            check_reference_time(recorded.recipe, len(recorded.trace))
         # The number of threads decides the bits of stock kernels.
         threads = recorded_threads(recorded.run) if is_stock else None
         execution = {} if threads is None else {"threads": threads}
