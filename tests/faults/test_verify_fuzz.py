@@ -187,9 +187,8 @@ def replace_entry(folder: Folder, name: str, rng: random.Random) -> None:
         case 2 if os.name != "nt":
             path.symlink_to(rng.choice((str(folder.pristine / name), "/dev/zero", "/etc/passwd", "nowhere", ".")))
         case 3:
-            other = f"{name.rpartition('/')[0]}/{rng.choice(('x', 'NUL', 'a b', '.partial-x', 'training_args.bin'))}".lstrip(
-                "/"
-            )
+            other = rng.choice(("x", "NUL", "a b", ".partial-x", "training_args.bin"))
+            other = f"{name.rpartition('/')[0]}/{other}".lstrip("/")
             folder.write(other, data)
         case 4:
             other = rng.choice(folder.names)

@@ -44,8 +44,8 @@ def test_what_takes_too_long_is_refused_with_an_estimate() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [{}, {"base": []}, recipe(n_parameters=-1), recipe(n_parameters=True), recipe(n_parameters=10**30), recipe(n_tokens="1")],
-)  # fmt: skip
+    [{}, {"base": []}, recipe(n_parameters=-1), recipe(n_parameters=True), recipe(10**30), recipe(n_tokens="1")],
+)
 def test_a_recipe_that_tells_no_size_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(RecordError, match="must be a whole number"):
         reference_time_s(document, 1)
