@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from samebits.numerics.optimizer import adamw_scalars
 from samebits.recipe.reader import settings_from
 from samebits.record.processor import processor_facts
 from samebits.record.progress import Silence
@@ -47,11 +48,10 @@ def settings(batch: int) -> dict[str, Any]:
 
 def train(out: Path, batch: int, *, cheated_step: int | None = None) -> Path:
     """Train a run here; `cheated_step` is updated with ten times its learning rate, which no line tells."""
-    own = portable.adamw_scalars
 
     def cheat(*arguments: Any, learning_rate: float, step: int, **others: Any) -> Any:
         factor = 10 if step + 1 == cheated_step else 1
-        return own(*arguments, learning_rate=learning_rate * factor, step=step, **others)
+        return adamw_scalars(*arguments, learning_rate=learning_rate * factor, step=step, **others)
 
     hooked: AbstractContextManager[Any] = nullcontext()
     if cheated_step is not None:
@@ -88,7 +88,7 @@ def measure(folder: Path, batch: int) -> tuple[float, float, float, float]:
         trained = time.process_time()
         assert spot(out, 1, f"cost {number}").verdict == "same"
         rows.append((run_s, spot_s, trained - begun, time.process_time() - trained))
-    return tuple(statistics.median(column) for column in zip(*rows, strict=True))  # type: ignore[return-value]
+    return tuple(statistics.median(column) for column in zip(*rows, strict=True))
 
 
 def count_caught(run: Path, n: int, tries: int) -> tuple[int, int, Fraction]:
