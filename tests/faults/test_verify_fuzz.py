@@ -23,12 +23,15 @@ import pytest
 from samebits.canonical.digests import sha256_bytes
 from samebits.canonical.json_bytes import dump_json
 from samebits.errors import RecordError
+from samebits.recipe.reader import settings_from
 from samebits.record.layout import GOLDEN_FILES, RunFolder
 from samebits.record.manifest import golden_checksums, golden_digest
+from samebits.record.progress import Silence
 from samebits.record.trace import trace_root
 from samebits.report.text import render
 from samebits.report.verification import render_verification
 from samebits.study.rebuild import Sources, rebuild
+from samebits.training.portable import train
 from samebits.verify.compare import compare
 from samebits.verify.recorded import Recorded
 from samebits.verify.verification import Spot, verify
@@ -262,6 +265,16 @@ def forge_chain(folder: Folder) -> None:
         folder.write("golden/results.json", dump_json(results))
     except Exception:  # noqa: BLE001 (what is no trace any more has no chain to forge)
         return
+
+
+@pytest.fixture(scope="module")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as small as one can be that has two checkpoints between its steps: of time there is only so much."""
+    out = tmp_path_factory.mktemp("fuzz") / "run"
+    values = {"max_steps": 6, "save_steps": 2, "lora_r": 2, "generation_max_new_tokens": 1, "generation_prompts": ["a"]}
+    one = {**values, "per_device_train_batch_size": 1, "lora_target_modules": "c_attn"}
+    train(settings_from(one, where="here"), out, resume=False, progress=Silence())
+    return out
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def _lines(found: Verification, engine: str) -> Iterator[str]:
         n_same, n_files = found.comparison.n_same_files, found.comparison.n_files
         yield f"{INDENT}files      {n_same} of {n_files} golden files, made anew, are the same, bit for bit"
     elif found.choice is not None and found.verdict == "same":
-        yield f"{INDENT}files      the adapter is that of the last step; results, generations and configurations were not made anew"
+        yield f"{INDENT}files      the adapter is the last step's; results, generations and settings were not made anew"
     yield from _chance_lines(found)
     for remark in found.remarks:
         yield f"{INDENT}note: {clean(remark)}"

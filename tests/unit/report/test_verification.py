@@ -34,7 +34,7 @@ def test_spots() -> None:
     assert rendered(found)[2:] == [
         "  rebuilt    11 of 200 steps (11 to 20, 31), by hand",
         "  steps      each has the recorded line of the trace, bit for bit",
-        "  files      the adapter is that of the last step; results, generations and configurations were not made anew",
+        "  files      the adapter is the last step's; results, generations and settings were not made anew",
         "  chance     90 % that a cheat in one step goes unseen: 2 of 20 segments were drawn, each equally likely",
         "  seed       se\\x1bed",
         "",
