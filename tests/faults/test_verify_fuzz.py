@@ -1,6 +1,7 @@
 """Run folders damaged at random: no traceback, no hang, and never "same" over changed golden bytes.
 
-SAMEBITS_FUZZ_INPUTS=100000 makes it the nightly tier; each input is made from its number alone, which a failure names.
+SAMEBITS_FUZZ_INPUTS=100000 makes it the nightly tier; each input is made from its number alone, which a failure names, and
+SAMEBITS_FUZZ_FIRST is the first number.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from samebits.verify.recorded import Recorded
 from samebits.verify.verification import Spot, verify
 
 N_INPUTS = int(os.environ.get("SAMEBITS_FUZZ_INPUTS", "2000"))
+FIRST = int(os.environ.get("SAMEBITS_FUZZ_FIRST", "0"))
 N_REBUILT = max(N_INPUTS // 20, 100)
 MAX_S = 10.0
 # Each draws the segment before which a checkpoint lies.
@@ -333,7 +335,7 @@ def test_no_damage_is_called_the_same(folder: Folder, replay: Any) -> None:
             raise RecordError("another recipe is another test's")
         return Restoring(replay, engine)
 
-    for number in range(N_INPUTS):
+    for number in range(FIRST, FIRST + N_INPUTS):
         rng = random.Random(number)
         name = damage(folder, rng)
         if rng.random() < 0.6:
@@ -361,7 +363,7 @@ def test_no_damage_is_called_the_same(folder: Folder, replay: Any) -> None:
 def test_no_recipe_of_a_stranger_ends_in_a_traceback(folder: Folder) -> None:
     """Recipes edited at random, with everything made anew over them, as far as the real engine takes them."""
     counts: Counter[str] = Counter()
-    for number in range(N_REBUILT):
+    for number in range(FIRST, FIRST + N_REBUILT):
         rng = random.Random(number)
         edited = damaged_json(folder.content["golden/recipe.json"], rng)
         folder.write("golden/recipe.json", edited)
