@@ -35,7 +35,7 @@ from samebits.verify.verification import Spot, Verification, verify
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verify.md"
 START, END = "<!-- table: start -->", "<!-- table: end -->"
-N_STEPS, SAVE_STEPS, CHEATED_STEP, PAIRS = 200, 10, 117, 5
+N_STEPS, SAVE_STEPS, CHEATED_STEP, PAIRS = 200, 10, 117, 3
 BATCHES = (24, 4)
 CHOICES = (1, 5, 10)
 LIMIT = 0.1

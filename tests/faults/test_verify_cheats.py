@@ -79,17 +79,17 @@ def test_a_stock_run_is_rebuilt_whole_and_in_spots(tmp_path: Path) -> None:
         return verify(run, make, spot=Spot(2, seed))
 
     starts = set()
-    for seed in ("0", "1", "2", "3", "4", "5"):
+    for seed in ("1", "2", "4"):
         found = spotted(seed)
         assert found.verdict == "same", found
         starts.add(tuple(first for first, _ in found.executed))
     # The first segment and the last: a session that goes on from a later checkpoint than its own step.
-    assert (1, 5) in starts
+    assert starts == {(1, 3), (1, 5), (3, 5)}
 
 
 def test_the_reference_engine_gives_a_small_run_again(tmp_path: Path) -> None:
     base = tmp_path / "base"
-    write_base("gpt2-micro", base, seed=1)
+    write_base("gpt2-micro", 1, base)
     values = {"max_steps": 1, "per_device_train_batch_size": 1, "max_length": 8, "completion_only_loss": False}
     small = {"val_size": 0, "generation_prompts": ["a"], "generation_max_new_tokens": 1, "lora_dropout": 0.5}
     run = trained(tmp_path / "run", model_name_or_path=str(base), **values, **small)
@@ -104,7 +104,7 @@ def test_the_reference_engine_gives_a_small_run_again(tmp_path: Path) -> None:
 def test_a_large_run_is_refused_to_the_reference_engine(tmp_path: Path) -> None:
     from click.testing import CliRunner
 
-    run = trained(tmp_path / "run", max_steps=200, save_steps=200)
+    run = trained(tmp_path / "run", max_steps=20)
     result = CliRunner().invoke(command, [str(run), "--engine", "reference"])
     assert result.exit_code == 2
     assert "must take the reference engine at most 60 minutes, got about" in result.stdout

@@ -1,6 +1,6 @@
 """Run folders damaged at random: no traceback, no hang, and never "same" over changed golden bytes.
 
-SAMEBITS_FUZZ_INPUTS=100000 makes it the nightly tier; each input is made from its number alone, which a failure names, and
+SAMEBITS_FUZZ_INPUTS=100000 makes it the nightly tier. Each input is made from its number alone, which a failure names;
 SAMEBITS_FUZZ_FIRST is the first number.
 """
 
