@@ -26,6 +26,7 @@ COMMANDS = {
     "study": "Run the whole experiment on the embedded model and report what had the same bits.",
     "train": "Train one adapter and record the run; prints its golden digest last.",
     "compare": "Compare runs, folders or files down to the first differing element.",
+    "verify": "Rebuild a run from its recipe here and compare it step by step.",
     "trace": "Write down the digest of every operation of one step of a recorded run.",
     "prove": "Prove that a sample took part in a step of a run, or check such a proof.",
     "analyze": "Score run folders and write the report.",

@@ -122,6 +122,7 @@ class Training:
         library.set_threads(settings.threads or default_threads())
         self.settings, self.inputs = settings, inputs
         self.recipe = inputs.recipe
+        self.deciding: dict[str, Any] = {}
         self.plans = plan_steps(len(inputs.data.train.samples), settings)
         self.state = begin(adapt(inputs.base, settings))
 

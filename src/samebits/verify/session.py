@@ -18,6 +18,9 @@ class Session(Protocol):
     recipe: dict[str, Any]
     """The document of `golden/recipe.json`."""
 
+    deciding: dict[str, Any]
+    """What decides the bits here beside the recipe, as `observed/execution.json` tells it; empty where nothing does."""
+
     @property
     def n_steps(self) -> int:
         """Optimizer steps of the whole run."""
