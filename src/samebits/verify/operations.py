@@ -1,0 +1,104 @@
+"""Two operation traces of one step: the first output that differs, and its elements where both tensors are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from samebits.canonical.safetensors_file import NUMPY_DTYPES
+from samebits.record.operations import OperationTrace, Output
+from samebits.verify.difference import Difference
+from samebits.verify.elements import compare_elements
+from samebits.verify.tensors import describe_elements
+
+Array = np.ndarray[Any, Any]
+Tensors = Callable[[Output], Array | None]
+
+
+@dataclass(frozen=True)
+class OperationDifference:
+    """The first output of a step that differs.
+
+    Args:
+        kind: `value` for other bits of one operation; `operation` where another operation, or one of another shape,
+            ran in its place; `length` where one trace goes on and the other does not.
+        golden: the output of A; None where its trace has ended.
+        candidate: of B.
+        n_same: outputs before it, all with the same bits.
+        n_different: outputs of the step with other bits, counted as far as both traces list the same operations.
+        elements: the first differing element and how many differ; None where a tensor is not at hand.
+    """
+
+    kind: Literal["value", "operation", "length"]
+    golden: Output | None
+    candidate: Output | None
+    n_same: int
+    n_different: int
+    elements: Difference | None = None
+
+    @property
+    def output(self) -> Output:
+        """The output of whichever side has one, A's first."""
+        found = self.golden or self.candidate
+        assert found is not None, "a difference has a side"
+        return found
+
+
+def first_different_output(a: OperationTrace, b: OperationTrace) -> OperationDifference | None:
+    """Return the first output that differs in two traces of one step at one level; None where all are the same."""
+    for place, (ours, theirs) in enumerate(zip(a.outputs, b.outputs, strict=False)):
+        if identity(ours) != identity(theirs):
+            return OperationDifference("operation", ours, theirs, place, 1)
+        if ours.sha256 != theirs.sha256:
+            return OperationDifference("value", ours, theirs, place, _n_different(a, b))
+    place = min(len(a.outputs), len(b.outputs))
+    if len(a.outputs) == len(b.outputs):
+        return None
+    rest = [trace.outputs[place] if place < len(trace.outputs) else None for trace in (a, b)]
+    return OperationDifference("length", rest[0], rest[1], place, 1)
+
+
+def compare_outputs(found: OperationDifference, a: Tensors, b: Tensors) -> Difference | None:
+    """Return how the tensors of a differing output differ; None where they are not both at hand, or of other shapes."""
+    ours, theirs = found.golden, found.candidate
+    if found.kind != "value" or ours is None or theirs is None:
+        return None
+    arrays = a(ours), b(theirs)
+    if arrays[0] is None or arrays[1] is None:
+        return None
+    size_bytes = np.dtype(NUMPY_DTYPES[ours.dtype]).itemsize
+    views = [
+        memoryview(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
+        for array in arrays
+        if array is not None
+    ]
+    elements = compare_elements(ours.dtype, size_bytes, views[0], views[1])
+    return None if elements is None else describe_elements(name_of(ours), ours.dtype, ours.shape, elements)
+
+
+def name_of(output: Output) -> str:
+    """Return an output in words: `linear in transformer.h.0.attn.c_attn, sample 3`."""
+    number = f" (output {output.output})" if output.output else ""
+    module = f" in {output.module}" if output.module else ""
+    sample = "" if output.sample is None else f", sample {output.sample}"
+    return f"{output.operation}{number}{module}{sample}"
+
+
+def identity(output: Output) -> tuple[Any, ...]:
+    """Return all of an output but its number and its bits."""
+    return (
+        *(output.phase, output.module, output.operation, output.sample),
+        *(output.output, output.dtype, output.shape),
+    )
+
+
+def _n_different(a: OperationTrace, b: OperationTrace) -> int:
+    count = 0
+    for ours, theirs in zip(a.outputs, b.outputs, strict=False):
+        if identity(ours) != identity(theirs):
+            break
+        count += ours.sha256 != theirs.sha256
+    return count
