@@ -26,6 +26,7 @@ COMMANDS = {
     "study": "Run the whole experiment on the embedded model and report what had the same bits.",
     "train": "Train one adapter and record the run; prints its golden digest last.",
     "compare": "Compare runs, folders or files down to the first differing element.",
+    "bisect": "Find where two runs part, down to the operation and the element, and why.",
     "analyze": "Score run folders and write the report.",
     "doctor": "Measure the seven points that a repeatable training needs on this machine.",
     "make-base": "Write a seeded base model, or convert a pytorch_model.bin.",

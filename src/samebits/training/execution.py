@@ -22,9 +22,14 @@ def execution_document(settings: Settings, environment: str) -> dict[str, Any]:
         "environment": environment,
         "isa": library.loaded().isa,
         "n_threads": library.threads(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": library_versions(),
         "probes": {},
     }
+
+
+def library_versions() -> dict[str, str | None]:
+    """Return the versions of the libraries that a portable run reads its samples with."""
+    return {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str | None:
