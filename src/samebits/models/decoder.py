@@ -12,7 +12,7 @@ from samebits.models.attention import KeyValues
 from samebits.models.linear import Gradients, Linear
 from samebits.models.noise import Noise
 from samebits.models.pack import Pack
-from samebits.numerics import losses, products
+from samebits.numerics import losses, observation, products
 from samebits.numerics.arrays import F32
 from samebits.numerics.products import PackedWeight
 
@@ -72,9 +72,12 @@ class Block(ABC, Generic[K]):
 class Head:
     """The frozen layer from the last norm to logits, [C, V]."""
 
+    name = "lm_head"
+
     def __init__(self, weight: PackedWeight) -> None:
         self.weight = weight
 
+    @observation.forward
     def logits(self, x: F32) -> F32:
         """Return [rows, V]."""
         return products.linear(x, self.weight)
@@ -84,6 +87,7 @@ class Head:
         parts = [losses.cross_entropy(self.logits(x[rows]), targets[rows]) for rows in _head_rows(len(x))]
         return np.concatenate(parts)
 
+    @observation.backward
     def losses_and_gradient(self, x: F32, targets: Any) -> tuple[F32, F32]:
         """Return each row's loss [rows], and the gradient of their sum [rows, C]."""
         found, gradient = np.empty(len(x), dtype=np.float32), np.empty(x.shape, dtype=np.float32)
@@ -106,6 +110,8 @@ class Decoder(ABC):
         n_positions: the most positions of a sequence.
         key_shape: key heads and their width.
     """
+
+    name = ""
 
     def __init__(
         self,
@@ -141,6 +147,7 @@ class Decoder(ABC):
         normed, _ = self.norm.forward(x[pack.target_rows])
         return _sums(self.head.losses(normed, pack.target_ids), pack)
 
+    @observation.forward
     def losses_and_gradients(
         self, pack: Pack, noise: Noise, gradients: Gradients, *, keeps_activations: bool
     ) -> list[float]:

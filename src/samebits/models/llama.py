@@ -23,7 +23,7 @@ from samebits.models.lora import LinearShape
 from samebits.models.noise import Noise
 from samebits.models.pack import Pack
 from samebits.models.weights import Weights
-from samebits.numerics import elementwise, functions, norms, products, rotary
+from samebits.numerics import elementwise, functions, norms, observation, products, rotary
 from samebits.numerics.arrays import F32
 from samebits.numerics.embedding import embedding
 from samebits.numerics.host_scalars import decimal_of, nearest_f32
@@ -54,11 +54,14 @@ class RMSNorm(Norm[F32]):
 
     weight: F32
     eps: float
+    name: str = ""
 
+    @observation.forward
     def forward(self, x: F32) -> tuple[F32, F32]:
         """Return the normed rows and their statistics."""
         return norms.rms_norm(x, self.weight, eps=self.eps)
 
+    @observation.backward
     def backward(self, dy: F32, x: F32, statistics: F32, *, onto: F32 | None = None) -> F32:
         """Return the gradient of x, added to `onto` where it is given."""
         return norms.rms_norm_backward(dy, x, statistics, self.weight, out=onto, accumulate=onto is not None)
@@ -112,7 +115,7 @@ class LlamaBlock(Block[Kept]):
         head_width: int,
         tables: tuple[F32, F32],
     ) -> None:
-        self.attention, self.head_width, self.tables = attention, head_width, tables
+        self.name, self.attention, self.head_width, self.tables = name, attention, head_width, tables
         self.norm_1 = norms_by_name[f"{name}.input_layernorm"]
         self.norm_2 = norms_by_name[f"{name}.post_attention_layernorm"]
         self.q_norm, self.k_norm = (norms_by_name.get(f"{name}.self_attn.{part}_norm") for part in ("q", "k"))
@@ -135,6 +138,7 @@ class LlamaBlock(Block[Kept]):
         # A number of each norm, and of each head two, or up to four.
         return wide + before + 2 + 4 * (q // self.head_width) + self.adapter_floats_per_row
 
+    @observation.forward
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""
         segments = pack.segments
@@ -159,6 +163,7 @@ class LlamaBlock(Block[Kept]):
             *(middle, norm_2, gate, up, (gate_kept, up_kept), down_proj),
         )
 
+    @observation.backward
     def backward(
         self, dy: F32, x: F32, kept: Kept, pack: Pack, noise: Noise, gradients: Gradients, *, needs_dx: bool
     ) -> F32:
@@ -236,15 +241,16 @@ class Llama(Decoder):
             if name != HEAD:
                 packed = products.pack(weights.read(f"{name}.weight"), layout="nk")
                 bias = weights.read(f"{name}.bias") if f"{name}.bias" in weights else None
-                layers[name] = Linear(packed, bias, adapters.get(name))
+                layers[name] = Linear(packed, bias, adapters.get(name), name)
         blocks = []
         for number in range(n_layers):
             name = f"model.layers.{number}"
             attention = AttentionShape(
-                number, inverse_root(head_width), window_of(config, number), config.get("attention_dropout") or 0.0
+                *(number, inverse_root(head_width), window_of(config, number)),
+                *(config.get("attention_dropout") or 0.0, f"{name}.self_attn"),
             )
             found = {
-                norm: RMSNorm(weights.read(f"{norm}.weight"), eps)
+                norm: RMSNorm(weights.read(f"{norm}.weight"), eps, norm)
                 for part in ("input_layernorm", "post_attention_layernorm", "self_attn.q_norm", "self_attn.k_norm")
                 if f"{(norm := f'{name}.{part}')}.weight" in weights
             }
@@ -253,7 +259,7 @@ class Llama(Decoder):
         head = self.tokens if is_tied else weights.read(f"{HEAD}.weight")
         super().__init__(
             blocks,
-            RMSNorm(weights.read("model.norm.weight"), eps),
+            RMSNorm(weights.read("model.norm.weight"), eps, "model.norm"),
             Head(products.pack(head, layout="nk")),
             n_positions=n_positions,
             key_shape=(key_heads, head_width),

@@ -12,43 +12,52 @@ import numpy as np
 from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import F32, check_contiguous, check_f32, check_shape, check_writable, pointer
+from samebits.numerics.observation import observed
 
 
+@observed()
 def add(x: F32, y: F32, *, out: F32 | None = None) -> F32:
     """Return x + y (N-09)."""
     return _apply("add", "N-09", (x, y), out=out)
 
 
+@observed()
 def sub(x: F32, y: F32, *, out: F32 | None = None) -> F32:
     """Return x - y (N-09)."""
     return _apply("sub", "N-09", (x, y), out=out)
 
 
+@observed()
 def mul(x: F32, y: F32, *, out: F32 | None = None) -> F32:
     """Return x * y (N-09)."""
     return _apply("mul", "N-09", (x, y), out=out)
 
 
+@observed()
 def div(x: F32, y: F32, *, out: F32 | None = None) -> F32:
     """Return x / y (N-09)."""
     return _apply("div", "N-09", (x, y), out=out)
 
 
+@observed()
 def sqrt(x: F32, *, out: F32 | None = None) -> F32:
     """Return the square root of x (N-09)."""
     return _apply("sqrt", "N-09", (x,), out=out)
 
 
+@observed()
 def scale(x: F32, scalar: float, *, out: F32 | None = None) -> F32:
     """Return scalar * x (N-09)."""
     return _apply("scale", "N-09", (x,), scalar, out=out)
 
 
+@observed()
 def add_scaled(x: F32, y: F32, scalar: float, *, out: F32 | None = None) -> F32:
     """Return x + scalar * y: the product is rounded, then the sum (N-02)."""
     return _apply("add_scaled", "N-02", (x, y), scalar, out=out)
 
 
+@observed()
 def fma(x: F32, y: F32, *, out: F32) -> F32:
     """Put x * y + out, rounded once, into `out` and return it (N-02)."""
     return _apply("fma", "N-02", (x, y), out=out)

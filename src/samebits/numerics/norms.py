@@ -14,6 +14,7 @@ import numpy as np
 from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import F32
+from samebits.numerics.observation import observed
 from samebits.numerics.rows import (
     check_rows,
     check_scalar,
@@ -26,6 +27,7 @@ from samebits.numerics.rows import (
 )
 
 
+@observed()
 def layer_norm(
     x: F32, weight: F32 | None = None, bias: F32 | None = None, *, eps: float, out: F32 | None = None
 ) -> tuple[F32, F32, F32]:
@@ -60,6 +62,7 @@ def layer_norm(
     return out, mean, rstd
 
 
+@observed()
 def layer_norm_backward(
     dy: F32,
     x: F32,
@@ -90,6 +93,7 @@ def layer_norm_backward(
     return _backward("layer_norm_backward", dy, x, {"mean": mean, "rstd": rstd}, weight, out=out, accumulate=accumulate)
 
 
+@observed()
 def layer_norm_backward_weight(
     dy: F32,
     x: F32,
@@ -132,6 +136,7 @@ def layer_norm_backward_weight(
     return out, out_bias
 
 
+@observed()
 def rms_norm(x: F32, weight: F32 | None = None, *, eps: float, out: F32 | None = None) -> tuple[F32, F32]:
     """Divide each row by its root mean square, then scale.
 
@@ -160,6 +165,7 @@ def rms_norm(x: F32, weight: F32 | None = None, *, eps: float, out: F32 | None =
     return out, rstd
 
 
+@observed()
 def rms_norm_backward(
     dy: F32, x: F32, rstd: F32, weight: F32 | None = None, *, out: F32 | None = None, accumulate: bool = False
 ) -> F32:
@@ -182,6 +188,7 @@ def rms_norm_backward(
     return _backward("rms_norm_backward", dy, x, {"rstd": rstd}, weight, out=out, accumulate=accumulate)
 
 
+@observed()
 def rms_norm_backward_weight(dy: F32, x: F32, rstd: F32, *, out: F32 | None = None, accumulate: bool = False) -> F32:
     """Return the gradient of `rms_norm`'s weight: a sum over the rows given.
 

@@ -25,6 +25,7 @@ from samebits.numerics.arrays import (
     shape_text,
 )
 from samebits.numerics.library import Library
+from samebits.numerics.observation import observed
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,7 @@ def pack(weight: F32, *, layout: Literal["nk", "kn"]) -> PackedWeight:
     return PackedWeight(n, k, data, owner)
 
 
+@observed()
 def linear(
     x: F32, weight: PackedWeight, bias: F32 | None = None, *, out: F32 | None = None, accumulate: bool = False
 ) -> F32:
@@ -101,6 +103,7 @@ def linear(
     return out
 
 
+@observed()
 def linear_backward(dy: F32, weight: PackedWeight, *, out: F32 | None = None, accumulate: bool = False) -> F32:
     """Return the gradient of `linear`'s input: dy times the transpose of the packed weight.
 
@@ -132,6 +135,7 @@ def linear_backward(dy: F32, weight: PackedWeight, *, out: F32 | None = None, ac
     return out
 
 
+@observed()
 def mm(a: F32, b: F32, bias: F32 | None = None, *, out: F32 | None = None, accumulate: bool = False) -> F32:
     """Return the matrix product of two plain arrays, plus the bias.
 

@@ -28,6 +28,7 @@ from samebits.numerics.arrays import (
     pointer,
     shape_text,
 )
+from samebits.numerics.observation import observed
 
 # What an operand may be: float32, rounded as it is read (N-14), or patterns of bfloat16.
 DTYPES = (FLOAT32, UINT16)
@@ -76,6 +77,7 @@ def pack_bf16(weight: F32 | BF16, *, layout: Literal["nk", "kn"]) -> PackedWeigh
     return PackedWeightBf16(n, k, data)
 
 
+@observed()
 def linear_bf16(
     x: F32 | BF16,
     weight: PackedWeightBf16,
@@ -117,6 +119,7 @@ def linear_bf16(
     return out
 
 
+@observed()
 def linear_backward_bf16(
     dy: F32 | BF16, weight: PackedWeightBf16, *, out: F32 | None = None, accumulate: bool = False
 ) -> F32:

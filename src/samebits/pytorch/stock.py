@@ -198,8 +198,7 @@ def take_step(
         # Trainer's data loader draws a seed for its workers at the start of every epoch, without any worker too.
         torch.empty((), dtype=torch.int64).random_()
         state.epoch = plan.epoch
-    places = [index for micro_batch in plan.micro_batches for index in micro_batch]
-    chosen = [samples[index] for index in places]
+    chosen = [samples[index] for index in plan.places]
     n_targets = n_target_tokens(chosen)
     loss_sum = _accumulate_gradients(state, plan, samples, n_targets)
     gradients = {name: parameter.grad for name, parameter in state.parameters.items() if parameter.grad is not None}
@@ -213,7 +212,7 @@ def take_step(
     check_tensors(arrays(state.parameters), "parameter", plan.step)
     record = step_record(
         step=plan.step,
-        sample_ids=places,
+        sample_ids=plan.places,
         token_sha256=token_ids_sha256(chosen),
         sample_tokens_sha256=[token_ids_sha256([sample]) for sample in chosen],
         loss=loss_sum / n_targets,

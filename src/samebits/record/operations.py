@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -102,7 +102,7 @@ class Header:
 
 @dataclass(frozen=True)
 class OperationTrace:
-    """The outputs of one step in order, and by their numbers those tensors that were kept."""
+    """The outputs of one step in order, and by their numbers those tensors that were kept; none, where it was read."""
 
     header: Header
     outputs: tuple[Output, ...]
@@ -135,6 +135,28 @@ def output_of(
     """Return the line of an output, the digest taken of the array as it is now."""
     shape = tuple(array.shape)
     return Output(n, phase, module, operation, sample, output, dtype_name(array), shape, tensor_sha256(array))
+
+
+class Recorder:
+    """Collects the outputs of one step.
+
+    Args:
+        keep: numbers of the outputs whose tensors are copied too.
+    """
+
+    def __init__(self, keep: Container[int] = ()) -> None:
+        self._keep, self._outputs, self._tensors = keep, list[Output](), dict[int, Array]()
+
+    def add(self, array: Array, **place: Any) -> None:
+        """Take one output as it is now; `place` is what `output_of` takes."""
+        n = len(self._outputs) + 1
+        self._outputs.append(output_of(array, n, **place))
+        if n in self._keep:
+            self._tensors[n] = np.array(array)
+
+    def trace(self, header: Header) -> OperationTrace:
+        """Return all that was collected."""
+        return OperationTrace(header, tuple(self._outputs), self._tensors)
 
 
 def operations_bytes(trace: OperationTrace) -> bytes:

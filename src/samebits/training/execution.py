@@ -28,7 +28,7 @@ def execution_document(settings: Settings, environment: str) -> dict[str, Any]:
 
 
 def library_versions() -> dict[str, str | None]:
-    """Return the versions of the libraries that a portable run reads its samples with."""
+    """Return the versions of what a portable run takes from others; none of them decides a bit."""
     return {name: _version(name) for name in LIBRARIES}
 
 
