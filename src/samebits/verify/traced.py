@@ -108,7 +108,7 @@ def _make(evidence: Evidence, side: Side, rerunner: Rerunner | None, level: Leve
     helper = other if evidence.recipe == () and other.path is not None else None
     try:
         trace = trace_again(rerunner, source, step, level, helper=helper)
-    except (SamebitsError, AttributeError):  # TEMPORARY: the engines have no trace_step yet
+    except SamebitsError:
         return None
     if trace.header.trace_line_sha256 != side.trace[step - 1]["sha256"]:
         return None
