@@ -269,9 +269,9 @@ def place_of(found: Bisection) -> str:
     """Return the place in one line, as the table shows it."""
     told = [] if found.first is None else [f"step {found.first.step}"]
     operation = found.operation
-    if found.samples and operation is None and found.first is not None and "token" in found.first.field:
+    if found.samples and found.first is not None and "token" in found.first.field:
         told.append(f"samples {', '.join(map(str, found.samples))}")
-    elif operation is not None:
+    if operation is not None:
         output = operation.output
         told += [output.module or output.phase, name_of(output).partition(" in ")[0]]
         if operation.elements is not None:

@@ -50,11 +50,13 @@ def _sums_by_micro_batches(patch: pytest.MonkeyPatch) -> None:
     """Each forward pass of the recipe's cut is summed by itself first, as an engine with batched gradients does."""
     real = portable._summed_gradient
 
-    def summed(adapted: Any, chosen: Sequence[TokenSample], plan: Any, settings: Any) -> tuple[int, F32, list[str]]:
+    def summed(
+        adapted: Any, chosen: Sequence[TokenSample], plan: Any, settings: Any, passes: Any
+    ) -> tuple[int, F32, list[str]]:
         units, total, digests = 0, None, []
         n = settings.per_device_train_batch_size
         for start in range(0, len(chosen), n):
-            part_units, part, part_digests = real(adapted, chosen[start : start + n], plan, settings)
+            part_units, part, part_digests = real(adapted, chosen[start : start + n], plan, settings, passes)
             units += part_units
             digests += part_digests
             total = part if total is None else elementwise.add(total, part)

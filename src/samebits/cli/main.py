@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "Train one adapter and record the run; prints its golden digest last.",
     "compare": "Compare runs, folders or files down to the first differing element.",
     "bisect": "Find where two runs part, down to the operation and the element, and why.",
+    "trace": "Write down the digest of every operation of one step of a recorded run.",
     "analyze": "Score run folders and write the report.",
     "doctor": "Measure the seven points that a repeatable training needs on this machine.",
     "make-base": "Write a seeded base model, or convert a pytorch_model.bin.",

@@ -124,7 +124,8 @@ def _of_module(function: F, phase: Phase) -> F:
             made = function(module, *args, **kwargs)
         finally:
             _here.place = before
-        observer.on_module(place, kind, _arrays(made))
+        if module.name:
+            observer.on_module(place, kind, _arrays(made))
         return made
 
     # The wrapper takes what the function takes; saying so in types would lose the method's own self.

@@ -86,7 +86,7 @@ def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, 
             training.take_step()
         else:
             write_operations(run.path / FOLDER, training.trace_step(settings.trace_level))
-        step, record = training.step, training.state.trace[-1]
+        step, record = training.step, training.records[-1]
         progress.on_step(step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
         if step % settings.save_steps == 0 and step < training.n_steps:
             write_checkpoint(run, step, *snapshot(training.state), recipe_sha256=recipe_sha256)
@@ -130,6 +130,11 @@ class Training:
     def step(self) -> int:
         """Optimizer steps done."""
         return self.state.step
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The trace so far: a record for each step done."""
+        return self.state.trace
 
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from a verified checkpoint of this recipe.

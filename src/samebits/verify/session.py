@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Protocol
 
 from samebits.record.checkpoint import Checkpoint
@@ -25,6 +25,10 @@ class Session(Protocol):
     @property
     def step(self) -> int:
         """Optimizer steps done."""
+
+    @property
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """The trace so far: a record for each step done."""
 
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from a verified checkpoint of this recipe.

@@ -21,10 +21,10 @@ from samebits.record.operations import (
     FOLDER,
     Header,
     OperationTrace,
+    Recorder,
     kept_output,
     operations_bytes,
     operations_file,
-    output_of,
     read_operations,
     traced_steps,
     write_operations,
@@ -46,11 +46,10 @@ def trace() -> OperationTrace:
         {"phase": "backward", "module": "", "operation": "aten::sum", "sample": 0},
         {"phase": "update", "module": "", "operation": "adamw", "sample": None},
     ]
-    outputs = tuple(
-        output_of(array, n, output=n - 1, **place)
-        for n, (array, place) in enumerate(zip(ARRAYS, places, strict=True), start=1)
-    )
-    return OperationTrace(HEADER, outputs)
+    recorder = Recorder()
+    for output, (array, place) in enumerate(zip(ARRAYS, places, strict=True)):
+        recorder.add(array, output=output, **place)
+    return recorder.trace(HEADER)
 
 
 def test_what_is_written_is_read(tmp_path: Path, trace: OperationTrace) -> None:
@@ -65,6 +64,18 @@ def test_a_line_holds_the_digest_of_the_tensor(trace: OperationTrace) -> None:
     assert trace.outputs[0].sha256 == sha256_bytes(b"F32 [2, 3]\n" + ARRAYS[0].astype("<f4").tobytes())
     assert trace.outputs[1].sha256 == sha256_bytes(b"F32 []\n\0\0\0\x80")
     assert [output.shape for output in trace.outputs] == [(2, 3), (), (2,)]
+
+
+def test_a_recorder_copies_what_it_keeps_and_nothing_else() -> None:
+    recorder, array = Recorder(keep={2}), np.zeros(3, np.float32)
+    for value in (1, 2, 3):
+        array[:] = value
+        recorder.add(array, phase="forward", module="", operation="add", sample=None, output=0)
+    trace = recorder.trace(HEADER)
+    assert [output.n for output in trace.outputs] == [1, 2, 3]
+    assert len({output.sha256 for output in trace.outputs}) == 3
+    assert trace.tensors.keys() == {2}
+    assert trace.tensors[2].tolist() == [2, 2, 2]
 
 
 def test_a_folder_without_traces_has_none(tmp_path: Path) -> None:
