@@ -168,9 +168,14 @@ def kernel_tree(golden: Path, out: Path, faulty: Callable[..., Library]) -> Plan
     return Planted(golden, b, where, "code", "sources_sha256", operations=operations)
 
 
-def attention(stock: Path, out: Path) -> Planted:
-    b = run(out / "b", "stock", attn_implementation="eager")
-    return Planted(stock, b, r"step 1, transformer\.h\.0\.attn, ", "recipe", "^attn_implementation$")
+def attention(_: Path, out: Path) -> Planted:
+    # With dropout on attention's weights torch runs both in one way; without, it has a kernel for one of them.
+    base = shutil.copytree(embedded_folder(), out / "base")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "attn_pdrop": 0.0}))
+    a, b = (run(out / name, "stock", model_name_or_path=str(base), attn_implementation=name) for name in ("sdpa", "eager"))
+    sources = Sources(base=str(base)), Sources(base=str(base))
+    return Planted(a, b, r"step 1, transformer\.h\.0\.attn, ", "recipe", "^attn_implementation$", sources)
 
 
 @contextmanager

@@ -10,11 +10,15 @@ from typing import Any
 
 import click
 
+from samebits.cli.main import reexecute_with_hash_seed
+from samebits.errors import RecordError
+from samebits.recipe.settings import STOCK
 from samebits.report.bisection import render
 from samebits.study.rebuild import Sources
 from samebits.study.reexecution import Reexecution, at_hand
 from samebits.verify.bisection import bisect
 from samebits.verify.difference import EXIT_CODES
+from samebits.verify.sides import read_side
 
 FOLDER = click.Path(path_type=Path)
 
@@ -63,6 +67,7 @@ def command(
     Exit codes: 0 same, 1 different and placed, 2 could not tell. A cause is "undecided" where the evidence does not
     separate several; that does not move the exit code.
     """
+    _restart_where_hashes_decide(a)
     ours, theirs = _sources(sources, "a"), _sources(sources, "b" if b is not None else "a")
     rerunner = None if no_run else Reexecution({"A": ours, "B": theirs}, threads)
     known = at_hand(ours, theirs, A=operations_a, B=operations_b)
@@ -74,6 +79,19 @@ def command(
         encoding = sys.stdout.encoding or "utf-8"
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
     ctx.exit(EXIT_CODES[found.verdict])
+
+
+def _restart_where_hashes_decide(path: Path) -> None:
+    """A stock step must be executed under the hash seed that the run had; the portable arithmetic hashes nothing."""
+    try:
+        recipe = read_side("A", path).recipe or {}
+    except RecordError:
+        # Told where the run itself is asked for.
+        return
+    settings = recipe.get("settings")
+    seed = settings.get("seed") if isinstance(settings, dict) else None
+    if recipe.get("numerics") == STOCK and type(seed) is int:
+        reexecute_with_hash_seed(seed)
 
 
 def _sources(options: dict[str, str | None], side: str) -> Sources:
