@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -20,13 +21,14 @@ from samebits.verify.bisection import bisect
 from samebits.verify.difference import EXIT_CODES
 from samebits.verify.sides import read_side
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path)
 
 
-def _per_side(name: str, what: str) -> Any:
+def _per_side(name: str, what: str) -> Callable[[Decorated], Decorated]:
     """Return an option for both sides, and one for each side alone."""
 
-    def decorated(function: Any) -> Any:
+    def decorated(function: Decorated) -> Decorated:
         for suffix, whose in (("-b", "B's"), ("-a", "A's"), ("", "both runs'")):
             function = click.option(f"--{name}{suffix}", help=f"{whose} {what}.")(function)
         return function
@@ -49,6 +51,7 @@ def _per_side(name: str, what: str) -> Any:
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     a: Path,
     b: Path | None,
     operations_a: Path | None,

@@ -96,9 +96,10 @@ def _operation_lines(found: OperationDifference) -> Iterator[str]:
         for name, side in (("A", found.golden), ("B", found.candidate)):
             told = "nothing more" if side is None else f"{name_of(side)}, {side.dtype} {list(side.shape)}"
             yield f"{INDENT * 2}{name} ran {clean(told)}"
-        yield f"{INDENT * 2}the {found.n_same} outputs before it have the same bits"
+        yield f"{INDENT * 2}the {found.n_same} outputs before it that both have are the same"
         return
-    yield f"tensor     {output.dtype} {list(output.shape)}; the {found.n_same} outputs of the step before it have the same bits"
+    same = f"the {found.n_same} outputs of the step before it have the same bits"
+    yield f"tensor     {output.dtype} {list(output.shape)}; {same}"
     if found.elements is None:
         yield f"{INDENT * 2}its elements are not at hand on both sides (samebits trace --tensors keeps them)"
         return

@@ -157,9 +157,8 @@ def _compare(ours: Side, theirs: Side, at_hand: AtHand, remarks: list[str]) -> E
     step = None if first is None or first.step > min(len(ours.trace), len(theirs.trace)) else first.step
     samples = sample_changes(ours.trace, theirs.trace, step) if ours.trace and theirs.trace else None
     for side in (ours, theirs):
-        for fault in side.faults:
-            if fault.kind != "edited" and side.is_finished:
-                remarks.append(f"{side.name}: {fault.where}: {fault.note}")
+        told = (fault for fault in side.faults if fault.kind != "edited" and side.is_finished)
+        remarks += [f"{side.name}: {fault.where}: {fault.note}" for fault in told]
         if side.path is not None and not side.is_finished:
             remarks.append(f"{side.name} was not finished: {len(side.trace)} steps are known of it")
     evidence = Evidence(ours, theirs, first, recipe, samples)

@@ -1,4 +1,4 @@
-"""From evidence to the most likely cause of a difference, or to "undecided" where the evidence does not separate causes.
+"""From evidence to the most likely cause of a difference, or to "undecided" where it does not separate causes.
 
 The rules are asked in order, the surest first: a record that no training writes, a host that does not repeat itself,
 what was asked for, where and how it ran. A rule that finds two causes which the evidence cannot tell apart says so.
@@ -114,7 +114,9 @@ def _edited(evidence: Evidence) -> Cause | None:
             if fault.kind == "edited":
                 sentence = f"{fault.where} of {side.name} was changed after the run"
                 steps = (f"fetch {fault.where} of {side.name} again from where the run was made",)
-                return Cause("edited record", fault.where, sentence, (fault.note, *_one_field(evidence, side)), (), steps)
+                return Cause(
+                    "edited record", fault.where, sentence, (fault.note, *_one_field(evidence, side)), (), steps
+                )
     return None
 
 
@@ -151,7 +153,7 @@ def _damaged(evidence: Evidence) -> Cause | None:
 def _contradiction(evidence: Evidence) -> Cause | None:
     """Other parameters after one step and the same numbers in the next: no training gives that."""
     first, a, b = evidence.first, evidence.a.trace, evidence.b.trace
-    if first is None or not evidence.recipe == () or first.step >= min(len(a), len(b)):
+    if first is None or evidence.recipe != () or first.step >= min(len(a), len(b)):
         return None
     moved = ("parameters_sha256", "optimizer_sha256")
     line, following = (a[first.step - 1], b[first.step - 1]), (a[first.step], b[first.step])
@@ -222,9 +224,7 @@ def _about_data(evidence: Evidence, seen: tuple[str, ...], others: tuple[str, ..
     return Cause("data", name, sentence, (*found, *seen, *_experiments(evidence)), others, steps)
 
 
-def _about_base(
-    evidence: Evidence, able: list[RecipeChange], seen: tuple[str, ...], others: tuple[str, ...]
-) -> Cause:
+def _about_base(evidence: Evidence, able: list[RecipeChange], seen: tuple[str, ...], others: tuple[str, ...]) -> Cause:
     name = ", ".join(change.name for change in able)
     found: tuple[str, ...] = ()
     steps: tuple[str, ...] = ("name both bases with --base-a and --base-b to see the tensor itself",)
@@ -233,7 +233,9 @@ def _about_base(
         name = first.where
         values = f": A {first.golden}, B {first.candidate}" if first.golden is not None else ""
         found, steps = (f"{evidence.base.note}; {first.where}: {first.note}{values}",), ()
-    return Cause("base", name, f"the base models differ in {name}", found + seen + _experiments(evidence), others, steps)
+    return Cause(
+        "base", name, f"the base models differ in {name}", found + seen + _experiments(evidence), others, steps
+    )
 
 
 def _no_repeat(evidence: Evidence) -> Cause | None:
@@ -272,7 +274,8 @@ def _ran_otherwise(evidence: Evidence) -> Cause | None:
     if len(groups) == 1:
         kind: Any = groups[0]
         name = ", ".join(row.name for row in left[:_MAX_NAMED])
-        sentence = f"{WORDS[groups[0]]} differ{'s' if kind in ('code', 'machine') else ''} ({name}), and nothing else that could"
+        verb = "differs" if kind in ("code", "machine") else "differ"
+        sentence = f"{WORDS[groups[0]]} {verb} ({name}), and nothing else that could reach these bits"
         return Cause(kind, name, sentence, seen + _experiments(evidence) + notes)
     if groups:
         sentence = "several things that can move these bits differ between the machines"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ class OperationDifference:
             ran in its place; `length` where one trace goes on and the other does not.
         golden: the output of A; None where its trace has ended.
         candidate: of B.
-        n_same: outputs before it, all with the same bits.
+        n_same: outputs before it that both sides have, all with the same bits.
         n_different: outputs of the step with other bits, counted as far as both traces list the same operations.
         elements: the first differing element and how many differ; None where a tensor is not at hand.
     """
@@ -48,17 +49,27 @@ class OperationDifference:
 
 
 def first_different_output(a: OperationTrace, b: OperationTrace) -> OperationDifference | None:
-    """Return the first output that differs in two traces of one step at one level; None where all are the same."""
-    for place, (ours, theirs) in enumerate(zip(a.outputs, b.outputs, strict=False)):
-        if identity(ours) != identity(theirs):
-            return OperationDifference("operation", ours, theirs, place, 1)
-        if ours.sha256 != theirs.sha256:
-            return OperationDifference("value", ours, theirs, place, _n_different(a, b))
-    place = min(len(a.outputs), len(b.outputs))
-    if len(a.outputs) == len(b.outputs):
-        return None
-    rest = [trace.outputs[place] if place < len(trace.outputs) else None for trace in (a, b)]
-    return OperationDifference("length", rest[0], rest[1], place, 1)
+    """Return where two traces of one step at one level begin to differ; None where all outputs are the same.
+
+    Outputs are taken by visits, as they follow each other in one module. Where both sides run the same operations in a
+    visit, the first with other bits is the place; where they do not, and the next visit that they share has other
+    bits, that visit is. Other operations after which the bits are still the same are passed.
+    """
+    passed, n_same = None, 0
+    visits = zip_longest(_visits(a), _visits(b), fillvalue=())
+    for ours, theirs in visits:
+        other = next((pair for pair in zip_longest(ours, theirs) if _is_other(*pair)), None)
+        if other is not None:
+            passed = OperationDifference("operation" if all(other) else "length", other[0], other[1], n_same, 1)
+            if not ours or not theirs or _place(ours[0]) != _place(theirs[0]):
+                return passed
+            continue
+        for golden, candidate in zip(ours, theirs, strict=True):
+            if golden.sha256 != candidate.sha256:
+                return passed or OperationDifference("value", golden, candidate, n_same, _n_different(a, b))
+            n_same += 1
+        passed = None
+    return passed
 
 
 def compare_outputs(found: OperationDifference, a: Tensors, b: Tensors) -> Difference | None:
@@ -93,6 +104,18 @@ def identity(output: Output) -> tuple[Any, ...]:
         *(output.phase, output.module, output.operation, output.sample),
         *(output.output, output.dtype, output.shape),
     )
+
+
+def _visits(trace: OperationTrace) -> list[tuple[Output, ...]]:
+    return [tuple(outputs) for _, outputs in groupby(trace.outputs, _place)]
+
+
+def _place(output: Output) -> tuple[Any, ...]:
+    return output.phase, output.module, output.sample
+
+
+def _is_other(ours: Output | None, theirs: Output | None) -> bool:
+    return ours is None or theirs is None or identity(ours) != identity(theirs)
 
 
 def _n_different(a: OperationTrace, b: OperationTrace) -> int:

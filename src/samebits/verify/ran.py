@@ -1,4 +1,4 @@
-"""Two observed machines: what can reach the bits of a run beside its recipe, in groups, and what an experiment excludes."""
+"""Two observed machines: what can reach the bits of a run beside its recipe, and what an experiment excludes."""
 
 from __future__ import annotations
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Container, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from samebits.errors import CheckpointError, RecordError, SamebitsError
+from samebits.record.checkpoint import Checkpoint
 from samebits.record.operations import Level, OperationTrace
 from samebits.verify.session import Session
 from samebits.verify.sides import Record, Side, checkpoint_before
@@ -78,15 +79,14 @@ def rerun_step(rerunner: Rerunner, side: Side, step: int, *, sides: tuple[str, .
     Args:
         helper: another run of the same recipe whose checkpoints may serve where the traces agree up to them.
     """
-    records, left_at, from_step = [], None, 0
+    records, start = [], (0, None)
     try:
         for _ in range(TIMES):
-            with rerunner.begin(side) as session:
-                from_step, left_at = advance(rerunner, session, side, step, helper)
+            with before_step(rerunner, side, step, helper) as (session, start):
                 records.append(session.take_step())
     except SamebitsError as error:
         return Rerun(sides, execution_of(side), step, refused=str(error))
-    return Rerun(sides, execution_of(side), step, from_step, tuple(records), left_at)
+    return Rerun(sides, execution_of(side), step, start[0], tuple(records), start[1])
 
 
 def trace_again(
@@ -97,8 +97,7 @@ def trace_again(
     Raises:
         SamebitsError: this machine cannot execute it.
     """
-    with rerunner.begin(side) as session:
-        advance(rerunner, session, side, step, helper)
+    with before_step(rerunner, side, step, helper) as (session, _):
         return session.trace_step(level, keep)
 
 
@@ -119,35 +118,38 @@ def follow(rerunner: Rerunner, side: Side) -> tuple[Record, ...]:
     return tuple(records)
 
 
-def advance(
-    rerunner: Rerunner, session: Session, side: Side, step: int, helper: Side | None
-) -> tuple[int, int | None]:
-    """Bring a new session to the state before a step; return where it went on from, and where it left the trace.
+@contextmanager
+def before_step(
+    rerunner: Rerunner, side: Side, step: int, helper: Side | None
+) -> Iterator[tuple[Session, tuple[int, int | None]]]:
+    """Yield a session in the state before a step, with the step it went on from and the first that left the trace.
 
     Raises:
         RecordError: the recipe has no such step.
+        SamebitsError: this machine cannot execute it.
     """
-    if step > session.n_steps:
-        raise RecordError(f"the recipe must have {step} steps", got=str(session.n_steps))
-    _restore(session, (side, helper) if helper is not None else (side,), step)
-    from_step, left_at = session.step, None
-    while session.step < step - 1:
-        line = side.trace[session.step]
-        if session.take_step()["sha256"] != line["sha256"] and left_at is None:
-            left_at = int(line["step"])
-    return from_step, left_at
+    for checkpoint in (*_checkpoints(side, helper, step), None):
+        with rerunner.begin(side) as session:
+            if step > session.n_steps:
+                raise RecordError(f"the recipe must have {step} steps", got=str(session.n_steps))
+            try:
+                if checkpoint is not None:
+                    session.restore(checkpoint, str(side.path))
+            except CheckpointError:
+                # Stock kernels refuse what others made; what of it was taken already must not be gone on from.
+                continue
+            from_step, left_at = session.step, None
+            while session.step < step - 1:
+                line = side.trace[session.step]
+                if session.take_step()["sha256"] != line["sha256"] and left_at is None:
+                    left_at = int(line["step"])
+            yield session, (from_step, left_at)
+            return
 
 
-def _restore(session: Session, sides: Sequence[Side], step: int) -> None:
-    for side in sides:
-        found = checkpoint_before(side, step)
-        if found is None:
-            continue
-        if side is not sides[0] and side.trace[: found.step] != sides[0].trace[: found.step]:
-            continue
-        try:
-            session.restore(found, str(side.path))
-        except CheckpointError:
-            # Stock kernels refuse what others made, before they take any of it; from the beginning then.
-            continue
-        return
+def _checkpoints(side: Side, helper: Side | None, step: int) -> Iterator[Checkpoint]:
+    """Yield the nearest sound checkpoint of a run, then that of another with the same steps up to it."""
+    for one in (side, helper):
+        found = None if one is None else checkpoint_before(one, step)
+        if one is not None and found is not None and one.trace[: found.step] == side.trace[: found.step]:
+            yield found

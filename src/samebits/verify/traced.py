@@ -1,4 +1,4 @@
-"""The operation traces of two sides: made here where this machine gives a side's bits again, else read where they lie."""
+"""The operation traces of two sides: made here where this machine gives a side's bits again, else read."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def first_operation(
             f"made, and name the folder with --operations-{missing[0].lower()}"
         )
     ours, theirs = sides["A"], sides["B"]
-    assert ours is not None and theirs is not None, "both are there"
+    assert ours is not None, "none is missing"
+    assert theirs is not None, "none is missing"
     found = first_different_output(ours.trace, theirs.trace)
     if found is None:
         return None, "every operation of the step gave the same bits: what differs is outside of them"

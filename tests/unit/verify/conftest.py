@@ -105,7 +105,9 @@ def make_whole_run(tmp_path: Path) -> Callable[..., Path]:
         env: dict[str, Any] | None = None, weight: float = 0.5, n_steps: int = 5, **changes: Callable[[int, Any], Any],
     ) -> Path:  # fmt: skip
         adapter = {"a": np.full((4, 4), weight, np.float32)}
-        changes = {"parameters_sha256": lambda step, value: tensors_sha256(adapter) if step == n_steps else value} | changes
+        changes = {
+            "parameters_sha256": lambda step, value: tensors_sha256(adapter) if step == n_steps else value
+        } | changes
         trace = make_trace(n_steps, **changes)
         run = RunFolder(tmp_path / name)
         run.path.mkdir()

@@ -94,7 +94,9 @@ def test_the_nearest_checkpoint_of_the_run_itself_is_taken(make_whole_run: Make)
     run = make_whole_run("run")
     for step in (1, 2, 4):
         save(run, step)
-    foreign = read_trace((make_whole_run("other", loss=lambda _, loss: loss + 1) / "golden/trace.jsonl").read_bytes(), "")
+    foreign = read_trace(
+        (make_whole_run("other", loss=lambda _, loss: loss + 1) / "golden/trace.jsonl").read_bytes(), ""
+    )
     save(run, 3, trace_bytes(foreign[:3]))
     side = read_side("A", run)
     steps = [found.step if (found := checkpoint_before(side, step)) else 0 for step in (1, 2, 3, 4, 5)]
