@@ -24,8 +24,8 @@ class OperationDifference:
     """The first output of a step that differs.
 
     Args:
-        kind: `value` for other bits of one operation; `operation` where another operation, or one of another shape,
-            ran in its place; `length` where one trace goes on and the other does not.
+        kind: `value` for other bits of one operation; `shape` for one on tensors of another shape or type; `operation`
+            where another ran in its place; `length` where one side's trace goes on and the other's does not.
         golden: the output of A; None where its trace has ended.
         candidate: of B.
         n_same: outputs before it that both sides have, all with the same bits.
@@ -33,7 +33,7 @@ class OperationDifference:
         elements: the first differing element and how many differ; None where a tensor is not at hand.
     """
 
-    kind: Literal["value", "operation", "length"]
+    kind: Literal["value", "shape", "operation", "length"]
     golden: Output | None
     candidate: Output | None
     n_same: int
@@ -55,20 +55,25 @@ def first_different_output(a: OperationTrace, b: OperationTrace) -> OperationDif
     visit, the first with other bits is the place; where they do not, and the next visit that they share has other
     bits, that visit is. Other operations after which the bits are still the same are passed.
     """
-    passed, n_same = None, 0
-    visits = zip_longest(_visits(a), _visits(b), fillvalue=())
-    for ours, theirs in visits:
-        other = next((pair for pair in zip_longest(ours, theirs) if _is_other(*pair)), None)
-        if other is not None:
-            passed = OperationDifference("operation" if all(other) else "length", other[0], other[1], n_same, 1)
-            if not ours or not theirs or _place(ours[0]) != _place(theirs[0]):
-                return passed
-            continue
-        for golden, candidate in zip(ours, theirs, strict=True):
+    passed: OperationDifference | None = None
+    place = 0
+    for ours, theirs in zip_longest(_visits(a), _visits(b), fillvalue=()):
+        n_common = next((n for n, pair in enumerate(zip_longest(ours, theirs)) if _is_other(*pair)), len(ours))
+        for golden, candidate in zip(ours[:n_common], theirs[:n_common], strict=True):
             if golden.sha256 != candidate.sha256:
-                return passed or OperationDifference("value", golden, candidate, n_same, _n_different(a, b))
-            n_same += 1
-        passed = None
+                return passed or OperationDifference("value", golden, candidate, place, _n_different(a, b))
+            place += 1
+        if n_common == len(ours) == len(theirs):
+            passed = None
+            continue
+        # Where a visit ends early, what runs in its place is the next visit's first.
+        other = _next(a, ours, n_common), _next(b, theirs, n_common)
+        found = OperationDifference(_kind(*other), *other, place, 1)
+        if passed is None and found.kind == "shape":
+            return found
+        passed = found
+        if not ours or not theirs or _place(ours[0]) != _place(theirs[0]):
+            return passed
     return passed
 
 
@@ -112,6 +117,20 @@ def _visits(trace: OperationTrace) -> list[tuple[Output, ...]]:
 
 def _place(output: Output) -> tuple[Any, ...]:
     return output.phase, output.module, output.sample
+
+
+def _next(trace: OperationTrace, visit: tuple[Output, ...], n: int) -> Output | None:
+    if n < len(visit):
+        return visit[n]
+    following = visit[-1].n if visit else len(trace.outputs)
+    return trace.outputs[following] if following < len(trace.outputs) else None
+
+
+def _kind(ours: Output | None, theirs: Output | None) -> Literal["shape", "operation", "length"]:
+    if ours is None or theirs is None:
+        return "length"
+    is_one = (_place(ours), ours.operation, ours.output) == (_place(theirs), theirs.operation, theirs.output)
+    return "shape" if is_one else "operation"
 
 
 def _is_other(ours: Output | None, theirs: Output | None) -> bool:

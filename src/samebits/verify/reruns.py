@@ -79,7 +79,8 @@ def rerun_step(rerunner: Rerunner, side: Side, step: int, *, sides: tuple[str, .
     Args:
         helper: another run of the same recipe whose checkpoints may serve where the traces agree up to them.
     """
-    records, start = [], (0, None)
+    records: list[Record] = []
+    start: tuple[int, int | None] = (0, None)
     try:
         for _ in range(TIMES):
             with before_step(rerunner, side, step, helper) as (session, start):

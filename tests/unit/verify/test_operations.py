@@ -53,21 +53,43 @@ def test_one_bfloat16_bit_counts_as_one_ulp() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "kind"),
     [
-        output(2, "matmul"),
-        output(2, module="h.1"),
-        output(2, phase="backward"),
-        output(2, sample=None),
-        output(2, values=VALUES[:1]),
-        output(2, values=VALUES.astype(np.float64)),
+        (output(2, "matmul"), "operation"),
+        (output(2, module="h.1"), "operation"),
+        (output(2, phase="backward"), "operation"),
+        (output(2, sample=None), "operation"),
+        (output(2, values=VALUES[:1]), "shape"),
+        (output(2, values=VALUES.astype(np.float64)), "shape"),
     ],
 )
-def test_another_operation_in_its_place_is_no_other_value(other: Output) -> None:
+def test_another_operation_in_its_place_is_no_other_value(other: Output, kind: str) -> None:
     found = first_different_output(trace([output(1), output(2)]), trace([output(1), other]))
     assert found is not None
-    assert (found.kind, found.n_same) == ("operation", 1)
+    assert (found.kind, found.n_same, found.candidate) == (kind, 1, other)
     assert compare_outputs(found, lambda _: VALUES, lambda _: VALUES) is None
+
+
+def moved(n: int, **place: Any) -> Output:
+    return output(n, values=VALUES + 1, **place)
+
+
+def test_other_operations_that_reach_no_bit_are_passed() -> None:
+    masks = [output(1, "zeros", module="mask")], [output(1, "ones", module="mask"), output(2, "neg", module="mask")]
+    ours, theirs = (trace([*mask, output(len(mask) + 1), *rest]) for mask, rest in zip(masks, ([], []), strict=True))
+    found = first_different_output(ours, theirs)
+    assert found is None
+    ours = trace([*ours.outputs, output(3, "sdpa", module="attn"), output(4, module="proj")])
+    theirs = trace([*theirs.outputs, output(4, "softmax", module="attn"), moved(5, module="proj")])
+    found = first_different_output(ours, theirs)
+    assert found is not None
+    assert (found.kind, found.output.module) == ("operation", "attn")
+
+
+def test_a_value_before_other_operations_of_its_module_comes_first() -> None:
+    found = first_different_output(trace([output(1), output(2, "a")]), trace([moved(1), output(2, "b")]))
+    assert found is not None
+    assert (found.kind, found.output.n) == ("value", 1)
 
 
 def test_a_trace_that_goes_on_is_told() -> None:
