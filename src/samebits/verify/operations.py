@@ -71,9 +71,10 @@ def first_different_output(a: OperationTrace, b: OperationTrace) -> OperationDif
         found = OperationDifference(_kind(*other), *other, place, 1)
         if passed is None and found.kind == "shape":
             return found
-        passed = found
         if not ours or not theirs or _place(ours[0]) != _place(theirs[0]):
-            return passed
+            # The two went through other modules: from here on there is nothing to hold against each other.
+            return passed or found
+        passed = found
     return passed
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from samebits.canonical.digests import sha256_bytes
 from samebits.canonical.json_bytes import load_json
 from samebits.canonical.safetensors_file import TensorFile, tensors_sha256
 from samebits.errors import RecordError
@@ -234,11 +233,3 @@ def _observed(path: Path) -> dict[str, Mapping[str, Any]]:
             # What was observed never decides; what cannot be read of it is as what was not told.
             continue
     return documents
-
-
-def file_sha256(path: Path) -> str | None:
-    """Return the digest of a small plain file, None where it cannot be read."""
-    try:
-        return sha256_bytes(path.read_bytes())
-    except OSError:
-        return None
