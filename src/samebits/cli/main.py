@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "Train one adapter and record the run; prints its golden digest last.",
     "compare": "Compare runs, folders or files down to the first differing element.",
     "verify": "Rebuild a run from its recipe here and compare it step by step.",
+    "bisect": "Find where two runs part, down to the operation and the element, and why.",
     "trace": "Write down the digest of every operation of one step of a recorded run.",
     "prove": "Prove that a sample took part in a step of a run, or check such a proof.",
     "analyze": "Score run folders and write the report.",
