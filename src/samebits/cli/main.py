@@ -24,6 +24,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "study": "Run the whole experiment on the embedded model and report what had the same bits.",
+    "vary": "Train a recipe under deliberate variations and name the factor that changes its bits.",
     "train": "Train one adapter and record the run; prints its golden digest last.",
     "compare": "Compare runs, folders or files down to the first differing element.",
     "verify": "Rebuild a run from its recipe here and compare it step by step.",

@@ -13,8 +13,8 @@ from samebits.verify.steps import FirstStep
 
 SIDES = Side("A", Path("a")), Side("B", Path("b"))
 FIRST = FirstStep(
-    7, "loss", "the loss", "the forward pass moved first", (Difference("value", "loss", "0x1p+0", "0x1.8p+0", "9 ULP"),),
-    5, (30, 30),
+    7, "loss", "the loss", "the forward pass moved first",
+    (Difference("value", "loss", "0x1p+0", "0x1.8p+0", "9 ULP"),), 5, (30, 30),
 )  # fmt: skip
 LINEAR = Output(12, "forward", "h.0.c_attn", "linear", 3, 0, "F32", (2, 3), "1" * 64)
 ELEMENTS = Difference(

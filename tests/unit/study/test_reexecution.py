@@ -38,7 +38,7 @@ def test_a_run_is_executed_again_to_its_line(side: Side) -> None:
 def test_the_recorded_instruction_set_is_used_where_this_machine_has_it(side: Side) -> None:
     other = replace(side, observed={"execution": {"isa": "baseline", "n_threads": 2}})
     if side.recipe is not None and side.recipe["numerics"] == "stock":
-        with pytest.raises(UsageError, match="stock kernels must run on baseline.*ATEN_CPU_CAPABILITY"):
+        with pytest.raises(UsageError, match=r"stock kernels must run on baseline.*ATEN_CPU_CAPABILITY"):
             Reexecution({}).begin(other).__enter__()
         return
     best = library.loaded().isa
