@@ -74,7 +74,7 @@ CATALOGUE = (
     Factor(
         "batch-split", "passes of a step", "batch size and accumulation", "samples of a pass", "two samples in a step"
     ),
-    Factor("packing", "which samples share a pass", "1 MiB of `memory_budget_mib`", "the budget"),
+    Factor("packing", "which samples share a pass", "1 MiB of `memory_budget_mib`", "the number of passes"),
     Factor("resume", "killed in the middle, gone on with", "the child ends unflushed", "the step resumed from",
            "two steps"),
     Factor("aten", "kernels of PyTorch", "`ATEN_CPU_CAPABILITY`", "the variable; under `stock` the kernels in use"),

@@ -126,7 +126,7 @@ def _packing() -> Variation:
         "packing",
         "1 MiB for activations: more passes",
         settings=(SMALL_BUDGET,),
-        facts=("execution.memory_budget_mib",),
+        facts=("execution.n_passes",),
     )
 
 

@@ -83,6 +83,8 @@ def settings_of(recipe: Mapping[str, Any], sources: Sources, execution: Mapping[
     stated = recipe.get("settings")
     if not isinstance(stated, dict) or not all(isinstance(recipe.get(part), dict) for part in ("base", "data")):
         raise RecordError("a recipe must have settings, base and data", where=WHERE)
+    if not isinstance(recipe["data"].get("train"), dict):
+        raise RecordError("a recipe's data must have `train`", where=WHERE)
     if recipe.get("numerics") != STOCK and recipe.get("numerics_version") != NUMERICS_VERSION:
         raise RecipeError(
             f"the recipe must be of numerics version {NUMERICS_VERSION}",

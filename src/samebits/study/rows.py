@@ -63,7 +63,7 @@ class Culprit:
     against: str
 
     def next_step(self, runs: Path) -> str | None:
-        """Return the command that finds where the bits part, for a folder of runs; None where they part no more."""
+        """Return the command that finds where the bits part; None where they did not part again."""
         if self.shown_by is None:
             return None
         return f"samebits bisect {shlex.join(str(runs / name) for name in (self.against, self.shown_by))}"

@@ -50,7 +50,7 @@ def compare_traces(golden: bytes, candidate: bytes, where: str) -> Difference | 
     facts = {"n_golden_steps": len(ours), "n_candidate_steps": len(theirs)}
     if not changed:
         return Difference("file", where, note=_length_note(ours, theirs), facts=facts)
-    step, why = _compare_step(ours[changed[0]], theirs[changed[0]])
+    step, why = compare_step(ours[changed[0]], theirs[changed[0]])
     facts |= {"first_step": changed[0] + 1, "n_different_steps": len(changed)}
     note = f"step {changed[0] + 1} of {len(ours)} is the first that differs; {why}"
     if len(ours) != len(theirs):
@@ -58,7 +58,8 @@ def compare_traces(golden: bytes, candidate: bytes, where: str) -> Difference | 
     return Difference("file", where, note=note, facts=facts, children=(step,))
 
 
-def _compare_step(golden: dict[str, Any], candidate: dict[str, Any]) -> tuple[Difference, str]:
+def compare_step(golden: dict[str, Any], candidate: dict[str, Any]) -> tuple[Difference, str]:
+    """Compare two records of one step; return what differs, in the order of the step, and where it says it began."""
     differences = {field: compare_json(golden[field], candidate[field], field) for field, _, _ in STAGES}
     fields = [difference for difference in differences.values() if difference is not None]
     why = next((meaning for field, _, meaning in STAGES if differences[field] is not None), "only its digests differ")

@@ -72,6 +72,7 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         "n_threads": n_threads,
         "probes": {"sum": f"{weight}"} if numerics == "stock" else {},
         "per_device_train_batch_size": int(settings.get("per_device_train_batch_size", 4)),
+        "n_passes": 3 if "memory_budget_mib" in settings and fault != "whole" else 1,
         "gradient_accumulation_steps": int(settings.get("gradient_accumulation_steps", 1)),
         "memory_budget_mib": int(settings.get("memory_budget_mib", 2048)),
     }

@@ -75,6 +75,7 @@ def _changed(recipe: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
         ("settings.unknown", 1, RecipeError, "every key must be a known setting, got `unknown`"),
         ("settings", [], RecordError, "settings, base and data"),
         ("data", None, RecordError, "settings, base and data"),
+        ("data.train", None, RecordError, "must have `train`"),
         ("extra", 1, RecipeError, "extra None, recorded as 1"),
     ],
 )
