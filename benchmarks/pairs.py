@@ -30,7 +30,9 @@ from samebits.numerics.library import Library
 HERE = Path(__file__).resolve().parent
 N_PAIRS = 15
 LEAST_SAMPLE_S = 3e-3
-REST_S = 0.02
+# Between two samples the other side's threads are let go to sleep: OpenMP's look for work for 16 ms here. Then the side
+# that is up runs untimed, until its own threads are awake and its arrays are where they lie while it works.
+REST_S, WARM_UP_S = 0.03, 3e-3
 Clock = Callable[[], float]
 
 
@@ -105,21 +107,28 @@ def time_pairs(
     ours: Callable[[], object], theirs: Callable[[], object], clock: Clock, n_pairs: int
 ) -> tuple[list[float], list[float]]:
     """Return seconds per call of both, measured in turn."""
-    ours(), theirs()
+    theirs(), warm_up(ours)
     start = clock()
     ours()
     n_calls = max(1, int(LEAST_SAMPLE_S / max(clock() - start, 1e-7)))
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(n_pairs):
         for kept, call in zip(times, (ours, theirs), strict=True):
-            # The other side's threads still spin for some milliseconds: they must not be in the way.
             time.sleep(REST_S)
-            call()
+            warm_up(call)
             start = clock()
             for _ in range(n_calls):
                 call()
             kept.append((clock() - start) / n_calls)
     return times
+
+
+def warm_up(call: Callable[[], object]) -> None:
+    """Call for some milliseconds, at least once."""
+    until = time.perf_counter() + WARM_UP_S
+    call()
+    while time.perf_counter() < until:
+        call()
 
 
 def measured_peak(clock: Clock) -> float:

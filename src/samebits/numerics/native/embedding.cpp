@@ -49,7 +49,7 @@ SB_EXPORT int32_t sb_embedding_f32(int64_t n, int64_t d, const int64_t* ids, con
                                    float* out, int64_t out_row, int32_t n_threads) {
   sb::Embedding job{n, d, ids, table, table_row, out, out_row};
   sb::Crew crew(n_threads);
-  crew.run(sb::parts_for(n_threads, (double)n * (double)d, sb::LEAST_SHARE), sb::gather_part, &job);
+  crew.run(sb::fine_parts_for(n_threads, (double)n * (double)d, sb::LEAST_SHARE), sb::gather_part, &job);
   return 0;
 }
 
