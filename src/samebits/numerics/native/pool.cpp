@@ -108,8 +108,8 @@ void run_parts(Pool* pool, int thread) {
       run_part(pool->part, pool->job, i, pool->n_parts);
       if (__atomic_sub_fetch(&pool->n_unfinished, 1, __ATOMIC_SEQ_CST) == 0 && get(&pool->caller_asleep)) {
         pool->done.acquire();
-        pool->done.wake_all();
         pool->done.release();
+        pool->done.wake_all();
       }
     }
   }
@@ -218,9 +218,10 @@ void Crew::run(int n_parts, void (*part)(const void*, int, int), const void* job
   }
   put(&pool_->number, number);
   if (get(&pool_->n_asleep)) {
+    // Not while the lock is held: who wakes takes it first.
     pool_->work.acquire();
-    pool_->work.wake_all();
     pool_->work.release();
+    pool_->work.wake_all();
   }
   run_parts(pool_, 0);
   wait_until_done(pool_);
