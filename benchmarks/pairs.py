@@ -120,7 +120,8 @@ def time_pairs(
     ours: Callable[[], object], theirs: Callable[[], object], clock: Clock, n_pairs: int, manner: Manner
 ) -> tuple[list[float], list[float]]:
     """Return seconds per call of both, measured in turn."""
-    theirs(), warm_up(ours, manner.warm_up_s)
+    theirs()
+    warm_up(ours, manner.warm_up_s)
     start = clock()
     ours()
     n_calls = max(1, int(manner.least_sample_s / max(clock() - start, 1e-7)))
