@@ -62,7 +62,7 @@ def write_run(path: Path, *, seed: int = 42, recipe_seed: int | None = None, shi
         run,
         recipe={"record_version": 1, "numerics": "stock", "settings": {"seed": recipe_seed or seed, "lora_r": 16}},
         training_args={"seed": recipe_seed or seed},
-        results=results_document(1.5 + shift, None, n_steps=6, n_target_tokens=600),
+        results=results_document(1.5 + shift, None, n_steps=6, n_target_tokens=600, trace_root_sha256="0" * 64),
         trace=trace_bytes(records),
         generations=[{"prompt": text, "text": text * 2} for text in ("a", "b", "c")],
         adapter_config=ADAPTER_CONFIG,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
 
 from samebits.errors import NumericsError
-from samebits.numerics import library, random
+from samebits.numerics import elementwise, library, random, sampling
+from samebits.numerics.arrays import F32
 from samebits.numerics.canaries.check import check_canaries
 from samebits.numerics.dropout import threshold_and_scale
 from samebits.numerics.library import Library
@@ -90,4 +91,34 @@ def test_a_threshold_rounded_up_is_caught(native_libraries: object, monkeypatch:
 
     monkeypatch.setattr("samebits.numerics.dropout.threshold_and_scale", rounded_up)
     with pytest.raises(NumericsError, match="`dropout` must give clause N-21's"):
+        check_canaries()
+
+
+def _last_of_equals(ranks: sampling.Ranks, k: int) -> sampling.Tokens:
+    return np.sort(np.argsort(ranks, kind="stable")[-k:])
+
+
+def _other_half_first(weights: sampling.Weights, stream: random.Stream, position: int) -> int:
+    low, high = random.words(stream, 2, first=4 * position).tolist()
+    sums = np.cumsum(weights)
+    return int(np.searchsorted(sums, np.uint64((high << 32 | low) * int(sums[-1]) >> 64), side="right"))
+
+
+def _divided(logits: F32, penalty: float, seen: Iterable[int]) -> F32:
+    """Also where a logit is negative."""
+    tokens, scores = np.unique(np.fromiter(seen, dtype=np.int64)), logits.copy()
+    scores[tokens] = elementwise.div(scores[tokens], np.full(len(tokens), penalty, dtype=np.float32))
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("name", "planted"),
+    [("_top_k", _last_of_equals), ("_drawn", _other_half_first), ("_penalised", _divided)],
+    ids=["equal logits by falling token", "the words' places", "a penalty that raises"],
+)
+def test_another_choice_of_tokens_is_caught(
+    native_libraries: object, monkeypatch: pytest.MonkeyPatch, name: str, planted: Callable[..., object]
+) -> None:
+    monkeypatch.setattr(sampling, name, planted)
+    with pytest.raises(NumericsError, match="`next_token` must give clause N-24's"):
         check_canaries()

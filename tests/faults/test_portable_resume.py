@@ -276,10 +276,10 @@ def test_a_tensor_that_is_not_finite_is_named(tmp_path: Path, monkeypatch: pytes
     else:
         real_sum = portable._summed_gradient
 
-        def spoilt_sum(*arguments: Any) -> tuple[int, Any]:
-            units, gradient = real_sum(*arguments)
+        def spoilt_sum(*arguments: Any) -> tuple[int, Any, list[str]]:
+            units, gradient, digests = real_sum(*arguments)
             spoil(gradient)
-            return units, gradient
+            return units, gradient, digests
 
         monkeypatch.setattr(portable, "_summed_gradient", spoilt_sum)
     named = r"base_model\.model\.transformer\.h\.0\.attn\.c_attn\.lora_B\.weight"

@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> RunFolder:
         run,
         recipe={"record_version": 1},
         training_args={"seed": 1},
-        results=results_document(1.5, None, n_steps=1, n_target_tokens=3),
+        results=results_document(1.5, None, n_steps=1, n_target_tokens=3, trace_root_sha256="0" * 64),
         trace=trace_bytes([record]),
         generations=[{"prompt": "a"}],
         adapter_config=ADAPTER_CONFIG,

@@ -52,6 +52,21 @@ def numbers() -> Callable[..., F32]:
     return _numbers
 
 
+def _placed(array: F32, gap: int, offset: int) -> F32:
+    # NaN all around: an element too many would show.
+    rows, n = array.shape
+    room = np.full(offset + rows * (n + gap) + 1, np.nan, dtype=np.float32)
+    view = room[offset : offset + rows * (n + gap)].reshape(rows, n + gap)[:, :n]
+    view[...] = array
+    return view
+
+
+@pytest.fixture(scope="session")
+def placed() -> Callable[[F32, int, int], F32]:
+    """`placed(matrix, gap, offset)`: a copy whose rows lie `gap` elements apart, `offset` from a buffer's start."""
+    return _placed
+
+
 def _words(array: F32) -> list[int]:
     bits = np.ascontiguousarray(array).view(np.uint32).copy()
     bits[np.isnan(np.ascontiguousarray(array))] = 0x7FC00000

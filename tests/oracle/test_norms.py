@@ -17,17 +17,9 @@ from samebits.numerics.oracle.binary32 import add
 
 Numbers = Callable[..., F32]
 Words = Callable[[F32], list[int]]
+Placed = Callable[[F32, int, int], F32]
 KINDS = ("plain", "subnormal", "cancelling", "overflowing", "special", "any bits")
 EPS = (0.0, float.fromhex("0x1.4f8b58p-17"), 2.0**-149, 1.0)
-
-
-def placed(array: F32, gap: int, offset: int) -> F32:
-    # NaN all around: an element too many would show.
-    rows, n = array.shape
-    room = np.full(offset + rows * (n + gap) + 1, np.nan, dtype=np.float32)
-    view = room[offset : offset + rows * (n + gap)].reshape(rows, n + gap)[:, :n]
-    view[...] = array
-    return view
 
 
 def columns(matrix: list[list[int]], n: int) -> list[list[int]]:
@@ -51,6 +43,7 @@ def test_forward_equals_the_oracle(
     native: Library,
     numbers: Numbers,
     words: Words,
+    placed: Placed,
     rows: int,
     n: int,
     gap: int,
@@ -82,6 +75,7 @@ def test_backward_equals_the_oracle(
     native: Library,
     numbers: Numbers,
     words: Words,
+    placed: Placed,
     rows: int,
     n: int,
     gap: int,
@@ -121,6 +115,7 @@ def test_weight_gradients_equal_the_oracle(
     native: Library,
     numbers: Numbers,
     words: Words,
+    placed: Placed,
     rows: int,
     n: int,
     gap: int,

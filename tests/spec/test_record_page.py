@@ -142,7 +142,7 @@ def run(tmp_path: Path, records: list[dict[str, Any]]) -> RunFolder:
         run,
         recipe={"record_version": 1, "z": "\u00fc\n", "a": [1e20, 0.1, None, True]},
         training_args={},
-        results=results_document(1.5, None, n_steps=3, n_target_tokens=21),
+        results=results_document(1.5, None, n_steps=3, n_target_tokens=21, trace_root_sha256="0" * 64),
         trace=trace_bytes(records),
         generations=[{"prompt": "a", "text": "b"}, {"prompt": "c", "text": "\U0001f600"}],
         adapter_config=ADAPTER_CONFIG,

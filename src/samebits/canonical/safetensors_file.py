@@ -119,6 +119,12 @@ class TensorFile:
             self.release()
         return digest.hexdigest()
 
+    @property
+    def is_canonical(self) -> bool:
+        """Say whether the file is laid out as `write_safetensors` lays out these tensors (R-09)."""
+        sizes = {name: (info.dtype, info.shape, info.stop - info.start) for name, info in self.tensors.items()}
+        return self._map[: self._data_start] == _head(sizes)
+
     def release(self) -> None:
         """Let go of the pages read so far: they are no longer held by this process, and come back when asked for."""
         if hasattr(mmap, "MADV_DONTNEED"):
@@ -138,11 +144,21 @@ def tensors_sha256(tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
     """Return one digest for named arrays: for each name, sorted, `<sha256 of dtype, shape, bytes>  <name>` a line."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        array = _little_endian(tensors[name])
-        tensor_digest = _begin_sha256(WRITTEN_DTYPES[array.dtype], array.shape)
-        tensor_digest.update(array.reshape(-1).view(np.uint8).data)
-        digest.update(f"{tensor_digest.hexdigest()}  {_checked_name(name)}\n".encode())
+        digest.update(f"{tensor_sha256(tensors[name])}  {_checked_name(name)}\n".encode())
     return digest.hexdigest()
+
+
+def tensor_sha256(array: np.ndarray[Any, Any]) -> str:
+    """Return the digest of one array: dtype, shape and little-endian bytes, not its name."""
+    array = _little_endian(array)
+    digest = _begin_sha256(WRITTEN_DTYPES[array.dtype], array.shape)
+    digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def dtype_name(array: np.ndarray[Any, Any]) -> str:
+    """Return what the format calls an array's type."""
+    return WRITTEN_DTYPES[array.dtype.newbyteorder("<")]
 
 
 def _checked_name(name: str, path: Path | None = None) -> str:
@@ -170,18 +186,22 @@ def _tensor_info(name: str, entry: Any, path: Path) -> TensorInfo:
 
 def _pieces(tensors: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[bytes | memoryview]:
     arrays = {name: _little_endian(tensors[name]) for name in sorted(tensors)}
-    header: dict[str, Any] = {"__metadata__": METADATA}
-    position = 0
-    for name, array in arrays.items():
-        offsets = [position, position + array.nbytes]
-        header[name] = {"dtype": WRITTEN_DTYPES[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
-        position += array.nbytes
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % ALIGNMENT_BYTES)
-    yield struct.pack("<Q", len(text))
-    yield text
+    yield _head({name: (WRITTEN_DTYPES[array.dtype], array.shape, array.nbytes) for name, array in arrays.items()})
     for array in arrays.values():
         yield array.reshape(-1).view(np.uint8).data
+
+
+def _head(sizes: Mapping[str, tuple[str, tuple[int, ...], int]]) -> bytes:
+    """Return what stands before the tensors' bytes: dtype, shape and number of bytes of each, in the order of names."""
+    header: dict[str, Any] = {"__metadata__": METADATA}
+    position = 0
+    for name, (dtype, shape, n_bytes) in sizes.items():
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, position + n_bytes]}
+        position += n_bytes
+    # A name read from a file may hold half a surrogate pair, which no writer writes.
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
+    text += b" " * (-len(text) % ALIGNMENT_BYTES)
+    return struct.pack("<Q", len(text)) + text
 
 
 def _little_endian(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

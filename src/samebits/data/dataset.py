@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ class TokenSample:
     def n_target_tokens(self) -> int:
         """Number of tokens that the loss predicts."""
         return sum(self.is_target)
+
+
+def n_target_tokens(samples: Iterable[TokenSample]) -> int:
+    """Return the number of tokens that the loss predicts."""
+    return sum(sample.n_target_tokens for sample in samples)
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,6 @@ def _document(split: _Split) -> dict[str, Any]:
         "token_ids_sha256": token_ids_sha256(split.tokens),
         "n_samples": len(split.tokens),
         "n_tokens": sum(len(sample.input_ids) for sample in split.tokens),
-        "n_target_tokens": sum(sample.n_target_tokens for sample in split.tokens),
+        "n_target_tokens": n_target_tokens(split.tokens),
         "origins": dict(sorted(Counter(sample.origin for sample in split.tokens).items())),
     }

@@ -73,6 +73,7 @@ _ENDINGS = {
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2-tiny": ("the bundled model: 2 layers, 64 wide", _gpt2(2, 64, 4, 512, 512, 0.125)),
+    "gpt2-micro": ("2 layers, 16 wide: small enough for the reference engine", _gpt2(2, 16, 2, 512, 64, 0.125)),
     "gpt2-small": ("GPT-2's and DialoGPT-small's shape", _gpt2(12, 768, 12, 50257, 1024, 0.02)),
     "gpt2-medium": ("GPT-2 medium's and DialoGPT-medium's shape", _gpt2(24, 1024, 16, 50257, 1024, 0.02)),
     "llama-tiny": (
@@ -80,6 +81,13 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         _llama_like(
             "llama", "LlamaForCausalLM", (64, 176, 2, 4, 2, 512),
             max_position_embeddings=512, rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=False,
+        ),
+    ),
+    "llama-micro": (
+        "a Llama of 2 layers, 16 wide, 2 heads over 1 key head: small enough for the reference engine",
+        _llama_like(
+            "llama", "LlamaForCausalLM", (16, 40, 2, 2, 1, 512),
+            max_position_embeddings=64, rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=False,
         ),
     ),
     "llama-1b": (

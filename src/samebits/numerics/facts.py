@@ -17,7 +17,7 @@ def library_facts() -> dict[str, Any] | None:
         return None
     return {
         "isa": used.isa,
-        "library_sha256": hashlib.sha256(used.path.read_bytes()).hexdigest(),
+        "library_sha256": None if used.path is None else hashlib.sha256(used.path.read_bytes()).hexdigest(),
         "sources_sha256": used.sources,
         "runnable_isas": list(library.runnable_isas()),
     }

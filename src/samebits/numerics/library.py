@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from samebits.errors import NumericsError
 from samebits.numerics.build import LIBRARIES, PLATFORMS, host_platform, library_path, sources_sha256
@@ -23,6 +24,29 @@ _PROCESSOR_BITS = {"avx2": 1, "avx512": 2, "amx": 4}
 _lock = threading.Lock()
 _loaded: Library | None = None
 _n_threads = 1
+
+
+class Kernels(Protocol):
+    """What operations run on: a native library, or the reference (numerics/reference)."""
+
+    @property
+    def isa(self) -> str:
+        """Its name."""
+
+    @property
+    def sources(self) -> str:
+        """The digest of what it is made from."""
+
+    @property
+    def path(self) -> Path | None:
+        """Its file, where it is one."""
+
+    @property
+    def functions(self) -> Any:
+        """A function for each symbol of ops.py."""
+
+    def call(self, symbol: str, *arguments: float | None) -> None:
+        """Call one of them; raise MemoryError where it found no scratch."""
 
 
 class Library:
@@ -121,7 +145,7 @@ def open_library(isa: str | None = None, *, folder: Path | None = None) -> Libra
     return library
 
 
-def loaded() -> Library:
+def loaded() -> Kernels:
     """Return the library that kernels run on, chosen at the first call: SAMEBITS_ISA, else the best that runs here."""
     global _loaded  # noqa: PLW0603 - one library for the process, loaded once
     if _override.library is not None:
@@ -134,14 +158,17 @@ def loaded() -> Library:
 
 
 class _Override(threading.local):
-    library: Library | None = None
+    library: Kernels | None = None
 
 
 _override = _Override()
 
 
+K = TypeVar("K", bound=Kernels)
+
+
 @contextmanager
-def using(library: Library) -> Iterator[Library]:
+def using(library: K) -> Iterator[K]:
     """Run this thread's kernels on `library` inside the block."""
     before, _override.library = _override.library, library
     try:

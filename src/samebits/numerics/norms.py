@@ -13,19 +13,12 @@ import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
-from samebits.numerics.arrays import F32
-from samebits.numerics.rows import (
-    check_rows,
-    check_scalar,
-    operand,
-    optional_vector,
-    output,
-    output_vector,
-    pointer,
-    vector,
-)
+from samebits.numerics.arrays import F32, FLOAT32, float32_value, pointer
+from samebits.numerics.observation import observed
+from samebits.numerics.rows import check_rows, operand, optional_vector, output, output_vector, vector
 
 
+@observed()
 def layer_norm(
     x: F32, weight: F32 | None = None, bias: F32 | None = None, *, eps: float, out: F32 | None = None
 ) -> tuple[F32, F32, F32]:
@@ -52,7 +45,7 @@ def layer_norm(
     b = optional_vector("bias", bias, n, where=where)
     apart = {"weight": weight, "bias": bias}
     out, address, stride = output(out, (rows, n), over={"x": x}, apart=apart, where=where)
-    mean, rstd = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
+    mean, rstd = np.empty(rows, dtype=FLOAT32), np.empty(rows, dtype=FLOAT32)
     library.loaded().call(
         "sb_layer_norm_f32",
         *(rows, n, *operands, b, eps, address, stride, pointer(mean), pointer(rstd), library.threads()),
@@ -60,6 +53,7 @@ def layer_norm(
     return out, mean, rstd
 
 
+@observed()
 def layer_norm_backward(
     dy: F32,
     x: F32,
@@ -90,6 +84,7 @@ def layer_norm_backward(
     return _backward("layer_norm_backward", dy, x, {"mean": mean, "rstd": rstd}, weight, out=out, accumulate=accumulate)
 
 
+@observed()
 def layer_norm_backward_weight(
     dy: F32,
     x: F32,
@@ -132,6 +127,7 @@ def layer_norm_backward_weight(
     return out, out_bias
 
 
+@observed()
 def rms_norm(x: F32, weight: F32 | None = None, *, eps: float, out: F32 | None = None) -> tuple[F32, F32]:
     """Divide each row by its root mean square, then scale.
 
@@ -153,13 +149,14 @@ def rms_norm(x: F32, weight: F32 | None = None, *, eps: float, out: F32 | None =
     _check_eps(eps, where=where)
     operands = (*operand("x", x, (rows, n), where=where), optional_vector("weight", weight, n, where=where))
     out, address, stride = output(out, (rows, n), over={"x": x}, apart={"weight": weight}, where=where)
-    rstd = np.empty(rows, dtype=np.float32)
+    rstd = np.empty(rows, dtype=FLOAT32)
     library.loaded().call(
         "sb_rms_norm_f32", *(rows, n, *operands, eps, address, stride, pointer(rstd), library.threads())
     )
     return out, rstd
 
 
+@observed()
 def rms_norm_backward(
     dy: F32, x: F32, rstd: F32, weight: F32 | None = None, *, out: F32 | None = None, accumulate: bool = False
 ) -> F32:
@@ -182,6 +179,7 @@ def rms_norm_backward(
     return _backward("rms_norm_backward", dy, x, {"rstd": rstd}, weight, out=out, accumulate=accumulate)
 
 
+@observed()
 def rms_norm_backward_weight(dy: F32, x: F32, rstd: F32, *, out: F32 | None = None, accumulate: bool = False) -> F32:
     """Return the gradient of `rms_norm`'s weight: a sum over the rows given.
 
@@ -231,6 +229,5 @@ def _backward(
 
 
 def _check_eps(eps: float, *, where: str) -> None:
-    check_scalar("eps", eps, where=where)
-    if not eps >= 0:
+    if not float32_value("eps", eps, where=where) >= 0:
         raise NumericsError("`eps` must not be negative", got=float(eps).hex(), where=where)

@@ -1,35 +1,25 @@
-"""What kernels over the rows of a matrix demand of their arrays and scalars."""
+"""What kernels over the rows of a matrix demand of their arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ctypes import addressof, c_char, c_float
 
 import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics.arrays import (
     F32,
+    FLOAT32,
     check_apart,
-    check_contiguous,
     check_f32,
     check_shape,
     check_writable,
+    plain_address,
+    pointer,
     row_stride,
     shape_text,
+    whole_address,
 )
-from samebits.numerics.arrays import (
-    pointer as pointer_of_any,
-)
-
-
-def pointer(array: F32) -> int:
-    """Return where the first element lies."""
-    # The buffer tells in a third of the time, but not of what is empty, read-only or has gaps.
-    flags = array.flags
-    if flags.c_contiguous and flags.writeable and array.size:
-        return addressof(c_char.from_buffer(array.data))
-    return pointer_of_any(array)
 
 
 def check_rows(name: str, array: F32, *, where: str) -> tuple[int, int]:
@@ -43,6 +33,8 @@ def check_rows(name: str, array: F32, *, where: str) -> tuple[int, int]:
 
 def operand(name: str, array: F32, shape: tuple[int, int], *, where: str) -> tuple[int, int]:
     """Return pointer and row stride of a matrix that is read."""
+    if address := plain_address(array, shape):
+        return address, shape[1]
     check_f32(name, array, n_dims=2, where=where)
     check_shape(name, array, shape, where=where)
     return pointer(array), row_stride(name, array, where=where)
@@ -50,15 +42,12 @@ def operand(name: str, array: F32, shape: tuple[int, int], *, where: str) -> tup
 
 def vector(name: str, array: F32, n: int, *, where: str) -> int:
     """Return the pointer of a contiguous vector of n."""
-    check_f32(name, array, n_dims=1, where=where)
-    check_shape(name, array, (n,), where=where)
-    check_contiguous(name, array, where=where)
-    return pointer(array)
+    return whole_address(name, array, (n,), n_dims=1, where=where)
 
 
 def optional_vector(name: str, array: F32 | None, n: int, *, where: str) -> int | None:
     """Return the pointer of a contiguous vector of n; None where there is none."""
-    return None if array is None else vector(name, array, n, where=where)
+    return None if array is None else whole_address(name, array, (n,), n_dims=1, where=where)
 
 
 def output(
@@ -81,7 +70,7 @@ def output(
     if out is None:
         if accumulate:
             raise NumericsError("`out` must be given to accumulate into", where=where)
-        out = np.empty(shape, dtype=np.float32)
+        out = np.empty(shape, dtype=FLOAT32)
         return out, pointer(out), shape[1]
     address, stride = operand("out", out, shape, where=where)
     check_writable("out", out, where=where)
@@ -102,16 +91,10 @@ def output_vector(
     if array is None:
         if accumulate:
             raise NumericsError(f"`{name}` must be given to accumulate into", where=where)
-        array = np.empty(n, dtype=np.float32)
+        array = np.empty(n, dtype=FLOAT32)
         return array, pointer(array)
     address = vector(name, array, n, where=where)
     check_writable(name, array, where=where)
     for other_name, other in apart.items():
         check_apart(name, array, other_name, other, where=where)
     return array, address
-
-
-def check_scalar(name: str, value: float, *, where: str) -> None:
-    """Refuse a number that is no float32 value: rounding it belongs to the caller, who can say how."""
-    if c_float(value).value != value:
-        raise NumericsError(f"`{name}` must be a float32 value", got=float(value).hex(), where=where)

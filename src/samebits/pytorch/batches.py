@@ -31,8 +31,3 @@ def pad_right(samples: Sequence[TokenSample]) -> dict[str, torch.Tensor]:
         batch["attention_mask"][row, :n_tokens] = 1
         batch["labels"][row, :n_tokens] = torch.tensor(labels)
     return batch
-
-
-def n_target_tokens(samples: Sequence[TokenSample]) -> int:
-    """Return the number of tokens that the loss predicts."""
-    return sum(sample.n_target_tokens for sample in samples)

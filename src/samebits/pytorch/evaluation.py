@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from peft import PeftModel
 
-from samebits.data.dataset import TokenSample
+from samebits.data.dataset import TokenSample, n_target_tokens
 from samebits.errors import NonFiniteError
-from samebits.pytorch.batches import n_target_tokens, pad_right
+from samebits.pytorch.batches import pad_right
 
 
 def summed_loss(model: PeftModel, samples: Sequence[TokenSample]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -93,17 +94,15 @@ def bring_back(run: RunFolder, state: TrainingState, recipe_sha256: str, decidin
 
 
 def restore(state: TrainingState, checkpoint: Checkpoint, deciding: Mapping[str, Any], where: str) -> None:
-    """Bring a new training to the state of a verified checkpoint, torch's generator included.
+    """Bring a training to the state of a verified checkpoint at or after its own step, torch's generator included.
 
     Raises:
-        CheckpointError: the checkpoint was made by other kernels, or its tensors are not this adapter's.
+        CheckpointError: the checkpoint was made by other kernels, its tensors are not this adapter's, or its state is
+            not ours.
     """
+    told = _told(checkpoint, where)
     _check_deciding(checkpoint.state["deciding"], deciding, where)
-    expected = {f"{kind}.{name}" for name in state.parameters for kind in ("parameter", *MOMENTS)}
-    expected |= {RNG_STATE, TRACE}
-    if checkpoint.tensors.keys() != expected:
-        odd = min(checkpoint.tensors.keys() ^ expected)
-        raise CheckpointError("a checkpoint must hold the tensors of this adapter", got=f"{odd} astray", where=where)
+    _check_tensors(state, checkpoint, where)
     with torch.no_grad():
         for name, parameter in state.parameters.items():
             parameter.copy_(torch.from_numpy(checkpoint.tensors[f"parameter.{name}"]))
@@ -112,16 +111,47 @@ def restore(state: TrainingState, checkpoint: Checkpoint, deciding: Mapping[str,
     with warnings.catch_warnings():
         # The steps that went before these were taken by the optimizer of the killed process.
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-        for _ in range(checkpoint.step):
+        for _ in range(checkpoint.step - state.step):
             state.scheduler.step()
-    torch.set_rng_state(torch.from_numpy(checkpoint.tensors[RNG_STATE]))
+    try:
+        torch.set_rng_state(torch.from_numpy(checkpoint.tensors[RNG_STATE]))
+    except (RuntimeError, TypeError) as error:
+        got = str(error).partition("\n")[0]
+        raise CheckpointError(f"`{RNG_STATE}` of a checkpoint must be a generator's", got=got, where=where) from error
     state.step = checkpoint.step
-    state.epoch = checkpoint.state["epoch"]
-    state.loss_sum = float.fromhex(checkpoint.state["loss_sum"])
+    state.epoch, state.loss_sum, state.resumed_from = told
     state.trace = read_trace(checkpoint.tensors[TRACE].tobytes(), where)
-    state.resumed_from = [*checkpoint.state["resumed_from"], checkpoint.step]
     if state.trace[-1]["parameters_sha256"] != tensors_sha256(arrays(state.parameters)):
         raise CheckpointError("a checkpoint's parameters must be those of its trace", got="others", where=where)
+
+
+def _check_tensors(state: TrainingState, checkpoint: Checkpoint, where: str) -> None:
+    expected: dict[str, tuple[str, Any]] = {}
+    for name, parameter in state.parameters.items():
+        expected |= {f"{kind}.{name}": ("float32", tuple(parameter.shape)) for kind in ("parameter", *MOMENTS[:2])}
+        expected[f"step.{name}"] = ("float32", ())
+    found = {name: (str(array.dtype.newbyteorder("=")), array.shape) for name, array in checkpoint.tensors.items()}
+    expected |= {name: ("uint8", found.get(name, ("", (0,)))[1]) for name in (RNG_STATE, TRACE)}
+    if found != expected:
+        odd = min(name for name in expected.keys() | found.keys() if found.get(name) != expected.get(name))
+        raise CheckpointError("a checkpoint must hold the tensors of this adapter", got=f"{odd} astray", where=where)
+
+
+def _told(checkpoint: Checkpoint, where: str) -> tuple[int, float, list[int]]:
+    """Return the epoch, the sum of losses, and where killed runs went on, this one included."""
+    stated = checkpoint.state
+    epoch, loss_sum, beginnings = (stated.get(name) for name in ("epoch", "loss_sum", "resumed_from"))
+    try:
+        total = float.fromhex(loss_sum) if isinstance(loss_sum, str) else math.nan
+    except (ValueError, OverflowError):
+        total = math.nan
+    if not math.isfinite(total):
+        raise CheckpointError("`loss_sum` of a checkpoint must be a hex float", got=repr(loss_sum)[:40], where=where)
+    if type(epoch) is not int or not isinstance(stated.get("deciding"), Mapping):
+        raise CheckpointError("a checkpoint's state must have `epoch` and `deciding`", got="another", where=where)
+    if not isinstance(beginnings, list) or not all(type(step) is int for step in beginnings):
+        raise CheckpointError("`resumed_from` of a checkpoint must be steps", got=repr(beginnings)[:40], where=where)
+    return epoch, total, [*beginnings, checkpoint.step]
 
 
 def _check_deciding(recorded: Mapping[str, Any], here: Mapping[str, Any], where: str) -> None:

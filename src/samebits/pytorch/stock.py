@@ -7,7 +7,7 @@ norm, and AdamW is torch's fused one, Trainer's default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,32 @@ import torch
 from transformers import get_scheduler
 
 from samebits.canonical.safetensors_file import tensors_sha256
-from samebits.data.dataset import TokenSample, token_ids_sha256
+from samebits.data.dataset import TokenSample, n_target_tokens, token_ids_sha256
 from samebits.data.order import StepPlan, plan_steps, sample_seed
 from samebits.models.inputs import Inputs, find_inputs
 from samebits.pytorch.adapter import adapter_config, arrays, attach_adapter, load_base, trained_parameters
-from samebits.pytorch.batches import n_target_tokens
 from samebits.pytorch.determinism import DeterministicConfig
 from samebits.pytorch.evaluation import evaluate, summed_loss
 from samebits.pytorch.execution import deciding_facts, execution_document, set_threads
 from samebits.pytorch.facts import torch_facts
 from samebits.pytorch.generation import continue_prompts
+from samebits.pytorch.operations import StepObserver, observing
 from samebits.pytorch.quiet import quiet_libraries
 from samebits.pytorch.seeds import seed_generators
-from samebits.pytorch.snapshots import TrainingState, bring_back, snapshot
-from samebits.recipe.settings import STOCK, Settings
-from samebits.record.checkpoint import keep_newest, write_checkpoint
+from samebits.pytorch.snapshots import TrainingState, bring_back, restore, snapshot
+from samebits.recipe.settings import STEP_LEVEL, STOCK, Settings
+from samebits.record.checkpoint import Checkpoint, keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
 from samebits.record.execution import Stopwatch
 from samebits.record.fingerprint import fingerprint
 from samebits.record.finite import check_loss, check_tensors
 from samebits.record.layout import RunFolder
+from samebits.record.operations import FOLDER, Header, Level, OperationTrace, write_operations
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress
 from samebits.record.target import check_target, finished_run
-from samebits.record.trace import step_record, trace_bytes
+from samebits.record.trace import step_record, trace_bytes, trace_root
 
 OPTIMIZER = "adamw_torch_fused"
 
@@ -66,56 +67,135 @@ def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) ->
     for note in inputs.data.notes:
         progress.on_note(note)
     try:
-        with quiet_libraries():
-            return _train(settings, run, inputs, resume=resume, progress=progress)
+        return _train(settings, run, inputs, resume=resume, progress=progress)
     finally:
         progress.on_finish()
 
 
 def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, progress: Progress) -> TrainingOutcome:
     watch = Stopwatch()
-    DeterministicConfig.setup_deterministic_environment(settings.seed)
-    set_threads(settings)
-    facts = torch_facts()
-    deciding, recipe_sha256 = deciding_facts(facts), recipe_digest(inputs.recipe)
-    samples = inputs.data.train.samples
-    plans = plan_steps(len(samples), settings)
-    state = begin(inputs.base.folder, settings, n_steps=len(plans))
+    training, recipe_sha256 = StockTraining(settings, inputs), recipe_digest(inputs.recipe)
     if resume:
-        progress.on_note(bring_back(run, state, recipe_sha256, deciding))
+        progress.on_note(bring_back(run, training.state, recipe_sha256, training.deciding))
     watch.lap("load_s")
-    progress.on_start(len(plans), state.step + 1)
-    for plan in plans[state.step :]:
-        record = take_step(state, plan, samples, settings)
-        progress.on_step(plan.step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
-        if plan.step % settings.save_steps == 0 and plan.step < len(plans):
-            tensors, document = snapshot(state, deciding)
-            write_checkpoint(run, plan.step, tensors, document, recipe_sha256=recipe_sha256)
+    progress.on_start(training.n_steps, training.step + 1)
+    while training.step < training.n_steps:
+        if settings.trace_level == STEP_LEVEL:
+            training.take_step()
+        else:
+            write_operations(run.path / FOLDER, training.trace_step(settings.trace_level))
+        step, record = training.step, training.records[-1]
+        progress.on_step(step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
+        if step % settings.save_steps == 0 and step < training.n_steps:
+            tensors, document = snapshot(training.state, training.deciding)
+            write_checkpoint(run, step, tensors, document, recipe_sha256=recipe_sha256)
             keep_newest(run, settings.save_total_limit)
     watch.lap("train_s")
-    results = _results(state, inputs, settings)
-    generations = continue_prompts(
-        state.model, inputs.tokenizer, settings.generation_prompts, settings.generation_max_new_tokens
-    )
+    documents = training.golden_documents()
     watch.lap("evaluate_s")
+    facts = training.facts
     environment = fingerprint({"torch": facts})
     write_observed(
         run,
         env=environment,
         execution=execution_document(settings, facts, environment_name(settings.environment, environment["container"])),
-        training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=state.resumed_from)},
+        training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=training.state.resumed_from)},
     )
-    golden_digest = write_golden(
-        run,
-        recipe=inputs.recipe,
-        training_args=_training_args(state, inputs, settings, n_steps=len(plans)),
-        results=results,
-        trace=trace_bytes(state.trace),
-        generations=generations,
-        adapter_config=adapter_config(state.model),
-        adapter=arrays(state.parameters),
-    )
-    return TrainingOutcome(golden_digest, results, run)
+    return TrainingOutcome(write_golden(run, **documents), documents["results"], run)
+
+
+class StockTraining:
+    """One training of a recipe on this machine by PyTorch's own kernels, between two of its steps.
+
+    Changes the global state of torch (seeds, deterministic modes, threads) for the rest of the process.
+
+    Args:
+        inputs: what the settings name, found and checked.
+    """
+
+    @quiet_libraries()
+    def __init__(self, settings: Settings, inputs: Inputs) -> None:
+        DeterministicConfig.setup_deterministic_environment(settings.seed)
+        set_threads(settings)
+        self.settings, self.inputs = settings, inputs
+        self.recipe = inputs.recipe
+        self.facts = torch_facts()
+        self.deciding = deciding_facts(self.facts)
+        self.plans = plan_steps(len(inputs.data.train.samples), settings)
+        self.state = begin(inputs.base.folder, settings, n_steps=len(self.plans))
+
+    @property
+    def n_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return len(self.plans)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.state.step
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The trace so far: a record for each step done."""
+        return self.state.trace
+
+    def restore(self, checkpoint: Checkpoint, where: str) -> None:
+        """Go on from a verified checkpoint of this recipe.
+
+        Raises:
+            CheckpointError: it was made by other kernels, or its tensors are not this adapter's.
+        """
+        restore(self.state, checkpoint, self.deciding, where)
+
+    @quiet_libraries()
+    def take_step(self) -> dict[str, Any]:
+        """Take the next optimizer step and return its trace record.
+
+        Raises:
+            NonFiniteError: a loss, gradient or parameter is NaN or infinite.
+        """
+        return take_step(self.state, self.plans[self.step], self.inputs.data.train.samples, self.settings)
+
+    @quiet_libraries()
+    def trace_step(self, level: Level, keep: Container[int] = ()) -> OperationTrace:
+        """Take the next optimizer step and return the digests of its outputs.
+
+        Args:
+            keep: numbers of the outputs whose tensors are kept too, in memory.
+        Raises:
+            NonFiniteError: a loss, gradient or parameter is NaN or infinite.
+        """
+        observer, plan = StepObserver(level, keep), self.plans[self.step]
+        with observing(self.state.model, observer):
+            record = take_step(self.state, plan, self.inputs.data.train.samples, self.settings, observer)
+        return observer.recorder.trace(
+            Header(
+                level=level,
+                step=self.step,
+                numerics=STOCK,
+                numerics_version=None,
+                **{name: self.deciding[name] for name in ("isa", "n_threads", "libraries")},
+                recipe_sha256=recipe_digest(self.recipe),
+                trace_line_sha256=record["sha256"],
+            )
+        )
+
+    @quiet_libraries()
+    def golden_documents(self) -> dict[str, Any]:
+        """Evaluate and generate after the last step; return what `record.documents.write_golden` writes."""
+        state, settings = self.state, self.settings
+        return {
+            "recipe": self.recipe,
+            "training_args": _training_args(state, self.inputs, settings, n_steps=self.n_steps),
+            "results": _results(state, self.inputs, settings),
+            "trace": trace_bytes(state.trace),
+            "generations": continue_prompts(
+                *(state.model, self.inputs.tokenizer),
+                *(settings.generation_prompts, settings.generation_max_new_tokens),
+            ),
+            "adapter_config": adapter_config(state.model),
+            "adapter": arrays(state.parameters),
+        }
 
 
 def begin(base: Path, settings: Settings, *, n_steps: int) -> TrainingState:
@@ -140,10 +220,16 @@ def begin(base: Path, settings: Settings, *, n_steps: int) -> TrainingState:
 
 
 def take_step(
-    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], settings: Settings
+    state: TrainingState,
+    plan: StepPlan,
+    samples: Sequence[TokenSample],
+    settings: Settings,
+    observer: StepObserver | None = None,
 ) -> dict[str, Any]:
     """Take one optimizer step; add its record to the trace and return it.
 
+    Args:
+        observer: is told where the step is.
     Raises:
         NonFiniteError: a loss, gradient or parameter is NaN or infinite.
     """
@@ -151,10 +237,11 @@ def take_step(
         # Trainer's data loader draws a seed for its workers at the start of every epoch, without any worker too.
         torch.empty((), dtype=torch.int64).random_()
         state.epoch = plan.epoch
-    places = [index for micro_batch in plan.micro_batches for index in micro_batch]
-    chosen = [samples[index] for index in places]
+    chosen = [samples[index] for index in plan.places]
     n_targets = n_target_tokens(chosen)
-    loss_sum = _accumulate_gradients(state, plan, samples, n_targets)
+    loss_sum = _accumulate_gradients(state, plan, samples, n_targets, observer)
+    if observer is not None:
+        observer.begin_update()
     gradients = {name: parameter.grad for name, parameter in state.parameters.items() if parameter.grad is not None}
     check_tensors(arrays(gradients), "gradient", plan.step)
     gradients_sha256 = tensors_sha256(arrays(gradients))
@@ -166,8 +253,9 @@ def take_step(
     check_tensors(arrays(state.parameters), "parameter", plan.step)
     record = step_record(
         step=plan.step,
-        sample_ids=places,
+        sample_ids=plan.places,
         token_sha256=token_ids_sha256(chosen),
+        sample_tokens_sha256=[token_ids_sha256([sample]) for sample in chosen],
         loss=loss_sum / n_targets,
         grad_norm=grad_norm,
         learning_rate=learning_rate,
@@ -183,12 +271,18 @@ def take_step(
 
 
 def _accumulate_gradients(
-    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], n_targets: int
+    state: TrainingState,
+    plan: StepPlan,
+    samples: Sequence[TokenSample],
+    n_targets: int,
+    observer: StepObserver | None,
 ) -> float:
     """Add up the gradients of a step's forward passes; return the sum of its losses, added as binary64 in order."""
     state.model.train()
     step_loss_sum = 0.0
     for micro_batch in plan.micro_batches:
+        if observer is not None:
+            observer.begin_pass(micro_batch)
         loss_sum = summed_loss(state.model, [samples[index] for index in micro_batch])
         check_loss(loss_sum.item(), plan.step)
         # Divided as Trainer divides, by a float32 scalar, before the gradients are taken.
@@ -214,6 +308,7 @@ def _results(state: TrainingState, inputs: Inputs, settings: Settings) -> dict[s
         evaluate(state.model, held_out, settings.per_device_eval_batch_size) if held_out else None,
         n_steps=state.step,
         n_target_tokens=n_trained,
+        trace_root_sha256=trace_root(state.trace),
         n_eval_target_tokens=n_target_tokens(held_out),
     )
 

@@ -55,7 +55,13 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
 
 
 def results_document(
-    train_loss: float, eval_loss: float | None, *, n_steps: int, n_target_tokens: int, n_eval_target_tokens: int = 0
+    train_loss: float,
+    eval_loss: float | None,
+    *,
+    n_steps: int,
+    n_target_tokens: int,
+    trace_root_sha256: str,
+    n_eval_target_tokens: int = 0,
 ) -> dict[str, Any]:
     """Return `results.json`: losses and perplexities as plain numbers, and as hex floats beside them.
 
@@ -64,6 +70,7 @@ def results_document(
         eval_loss: mean over the target tokens held out; None where nothing was held out.
         n_steps: optimizer steps.
         n_target_tokens: target tokens of all steps.
+        trace_root_sha256: of `trace.trace_root`.
         n_eval_target_tokens: target tokens held out.
     Raises:
         NonFiniteError: a loss is NaN or infinite.
@@ -72,6 +79,7 @@ def results_document(
         "n_steps": n_steps,
         "n_target_tokens": n_target_tokens,
         "n_eval_target_tokens": n_eval_target_tokens,
+        "trace_root_sha256": trace_root_sha256,
     }
     for split, loss in (("train", train_loss), ("eval", eval_loss)):
         if loss is not None and not math.isfinite(loss):

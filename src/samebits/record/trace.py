@@ -2,7 +2,7 @@
 
 Floats are written as hex floats, so that equal text means equal bits.
 
-Source: docs/spec/record.md, clauses R-30 to R-34.
+Source: docs/spec/record.md, clauses R-30 to R-35.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from samebits.errors import NonFiniteError, RecordError
 from samebits.record.files import is_sha256, parse_object
 from samebits.record.layout import MAX_JSON_LINES_BYTES
 from samebits.record.manifest import require_keys
+from samebits.record.merkle import merkle_root
 
 FIRST_PREVIOUS_SHA256 = "0" * 64
 MAX_LINE_BYTES = 1 << 20
@@ -27,7 +28,8 @@ _FLOATS = ("loss", "grad_norm", "learning_rate")
 _DIGESTS = (
     "token_sha256", "gradients_sha256", "parameters_sha256", "optimizer_sha256", "previous_sha256", "sha256",
 )  # fmt: skip
-_KEYS = {"step", "sample_ids", "n_target_tokens", *_FLOATS, *_DIGESTS}
+_SAMPLE_DIGESTS = ("sample_tokens_sha256", "sample_gradients_sha256")
+_KEYS = {"step", "sample_ids", "n_target_tokens", *_SAMPLE_DIGESTS, *_FLOATS, *_DIGESTS}
 
 
 def step_record(
@@ -43,6 +45,8 @@ def step_record(
     optimizer_sha256: str,
     n_target_tokens: int,
     previous_sha256: str,
+    sample_tokens_sha256: Sequence[str] | None = None,
+    sample_gradients_sha256: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Return the record of one optimizer step, with its own digest under "sha256".
 
@@ -57,6 +61,9 @@ def step_record(
         parameters_sha256: of the trained parameters after the update.
         optimizer_sha256: of the optimizer's state after the update.
         previous_sha256: "sha256" of the step before; `FIRST_PREVIOUS_SHA256` at step 1.
+        sample_tokens_sha256: of each sample's own token ids, in the order of `sample_ids`.
+        sample_gradients_sha256: of each sample's own gradient, in the order of `sample_ids`; None where the engine adds
+            up the samples of a pass before anybody sees them.
     Raises:
         NonFiniteError: a loss, norm or learning rate is NaN or infinite.
     """
@@ -70,17 +77,24 @@ def step_record(
         "n_target_tokens": n_target_tokens,
         **{name: float(value).hex() for name, value in floats.items()},
         "token_sha256": token_sha256,
+        "sample_tokens_sha256": None if sample_tokens_sha256 is None else list(sample_tokens_sha256),
+        "sample_gradients_sha256": None if sample_gradients_sha256 is None else list(sample_gradients_sha256),
         "gradients_sha256": gradients_sha256,
         "parameters_sha256": parameters_sha256,
         "optimizer_sha256": optimizer_sha256,
         "previous_sha256": previous_sha256,
     }
-    return {**record, "sha256": _record_sha256(record)}
+    return {**record, "sha256": record_sha256(record)}
 
 
 def trace_bytes(records: Iterable[Mapping[str, Any]]) -> bytes:
     """Return `trace.jsonl`: one canonical JSON line per record."""
     return b"".join(dump_json(dict(record)) for record in records)
+
+
+def trace_root(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the Merkle root over the records' own digests (R-35)."""
+    return merkle_root([bytes.fromhex(record["sha256"]) for record in records])
 
 
 def read_trace(data: bytes, where: str) -> list[dict[str, Any]]:
@@ -110,7 +124,19 @@ def read_trace(data: bytes, where: str) -> list[dict[str, Any]]:
     return records
 
 
-def _record_sha256(record: Mapping[str, Any]) -> str:
+def check_record(record: Mapping[str, Any], where: str) -> None:
+    """Check one record by itself: that it is one, and has the digest that it states.
+
+    Raises:
+        RecordError: it is not.
+    """
+    found = _read_line(dump_json(dict(record)).rstrip(b"\n"), where)
+    if found["sha256"] != record_sha256(found):
+        raise RecordError("a record must have the digest it states (it was changed)", where=where)
+
+
+def record_sha256(record: Mapping[str, Any]) -> str:
+    """Return the digest that a record must state under "sha256" (R-32)."""
     return sha256_bytes(dump_json({key: value for key, value in record.items() if key != "sha256"}))
 
 
@@ -128,11 +154,21 @@ def _read_line(line: bytes, where: str) -> dict[str, Any]:
     for name in _DIGESTS:
         if not is_sha256(record[name]):
             raise RecordError(f"{name} must be 64 lower-case hex digits", got=repr(record[name]), where=where)
+    for name in _SAMPLE_DIGESTS:
+        _check_sample_digests(name, record, where)
     for name in _FLOATS:
         _check_hex_float(name, record[name], where)
     if rfc8785.dumps(record) != line:
         raise RecordError("a line must be canonical JSON (RFC 8785)", where=where)
     return record
+
+
+def _check_sample_digests(name: str, record: Mapping[str, Any], where: str) -> None:
+    digests = record[name]
+    if digests is None:
+        return
+    if not isinstance(digests, list) or len(digests) != len(record["sample_ids"]) or not all(map(is_sha256, digests)):
+        raise RecordError(f"{name} must be null or 64 lower-case hex digits for each of sample_ids", where=where)
 
 
 def _check_hex_float(name: str, text: Any, where: str) -> None:
@@ -145,7 +181,7 @@ def _check_hex_float(name: str, text: Any, where: str) -> None:
 
 
 def _check_link(record: Mapping[str, Any], number: int, previous_sha256: str, where: str) -> None:
-    if record["sha256"] != _record_sha256(record):
+    if record["sha256"] != record_sha256(record):
         raise RecordError("a record must have the digest it states (it was changed)", where=where)
     if record["previous_sha256"] != previous_sha256:
         raise RecordError(

@@ -50,8 +50,8 @@ def render(comparisons: Sequence[Comparison], *, width: int | None = None) -> st
         ]
     for comparison in comparisons:
         lines += [*_comparison_lines(comparison), ""]
-    wrapped = (piece for line in lines for piece in _wrap(line, width))
-    return "\n".join(wrapped).rstrip("\n") + "\n"
+    pieces = (piece for line in lines for piece in wrap(line, width))
+    return "\n".join(pieces).rstrip("\n") + "\n"
 
 
 def _comparison_lines(comparison: Comparison) -> Iterator[str]:
@@ -61,16 +61,16 @@ def _comparison_lines(comparison: Comparison) -> Iterator[str]:
     if comparison.n_files > 1:
         yield f"{INDENT}{comparison.n_same_files} of {comparison.n_files} files are the same, bit for bit"
     for remark in comparison.remarks:
-        yield f"{INDENT}note: {_clean(remark)}"
+        yield f"{INDENT}note: {clean(remark)}"
     if comparison.difference is not None:
         yield ""
-        yield from _root_lines(comparison.difference)
+        yield from difference_lines(comparison.difference)
     if comparison.environment is not None:
         yield ""
         yield from _environment_lines(comparison.environment)
     if comparison.next_steps:
         yield ""
-        yield from (f"next: {_clean(step)}" for step in comparison.next_steps)
+        yield from (f"next: {clean(step)}" for step in comparison.next_steps)
 
 
 def _digest_lines(comparison: Comparison) -> Iterator[str]:
@@ -81,21 +81,22 @@ def _digest_lines(comparison: Comparison) -> Iterator[str]:
         yield f"{INDENT}candidate  {comparison.candidate_digest or 'no digest: not every file was read'}"
 
 
-def _root_lines(root: Difference) -> Iterator[str]:
+def difference_lines(root: Difference) -> Iterator[str]:
+    """Yield a difference as a tree of lines."""
     if root.where:
         yield from _node_lines(root, 0)
         return
     if root.note:
-        yield f"{'' if root.proves_different else 'cannot tell: '}{_clean(root.note)}"
+        yield f"{'' if root.proves_different else 'cannot tell: '}{clean(root.note)}"
     yield from _child_lines(root, 0)
 
 
 def _node_lines(node: Difference, depth: int) -> Iterator[str]:
     indent = INDENT * depth
     told = [] if node.is_proven else ["cannot tell"]
-    told += [_clean(node.note)] if node.note else []
+    told += [clean(node.note)] if node.note else []
     values = list(_value_texts(node))
-    name = _clean(node.where, MAX_VALUE_CHARACTERS)
+    name = clean(node.where, MAX_VALUE_CHARACTERS)
     if not told and len(values) == 2 and not node.children:
         yield f"{indent}{name}: {values[0]}   {values[1]}"
         return
@@ -120,21 +121,22 @@ def _value_texts(node: Difference) -> Iterator[str]:
     if node.children or node.kind in ("exchanged", "moved"):
         return
     if node.kind == "renamed":
-        yield f"now {_clean(str(node.candidate), MAX_VALUE_CHARACTERS)}"
+        yield f"now {clean(str(node.candidate), MAX_VALUE_CHARACTERS)}"
         return
     if node.golden is None and node.candidate is None and node.kind != "value":
         return
     for side, value in (("golden", node.golden), ("candidate", node.candidate)):
         if _ONE_SIDED.get(node.kind, side) == side:
-            yield f"{side} {_show(value, node.kind)}"
+            yield f"{side} {show_value(value, node.kind)}"
 
 
-def _show(value: Any, kind: str) -> str:
+def show_value(value: Any, kind: str) -> str:
+    """Return a value of a node as text: a digest cut, a text escaped, all else as JSON."""
     if isinstance(value, str) and _DIGEST.fullmatch(value):
         return value[:SHOWN_DIGEST_DIGITS]
     if isinstance(value, str) and kind not in _JSON_KINDS and value == value.strip() and value:
-        return _clean(value, MAX_VALUE_CHARACTERS * 2)
-    return _clean(json.dumps(json_safe(value), ensure_ascii=False), MAX_VALUE_CHARACTERS)
+        return clean(value, MAX_VALUE_CHARACTERS * 2)
+    return clean(json.dumps(json_safe(value), ensure_ascii=False), MAX_VALUE_CHARACTERS)
 
 
 def _environment_lines(rows: Sequence[tuple[str, Any, Any]]) -> Iterator[str]:
@@ -145,7 +147,7 @@ def _environment_lines(rows: Sequence[tuple[str, Any, Any]]) -> Iterator[str]:
     yield f"the recorded machines differ in {len(rows):,} {noun} (observed, never part of the verdict)"
     ranked = sorted(rows, key=lambda row: row[0].startswith(_LATE_GROUPS))
     shown = [
-        (_clean(field, MAX_VALUE_CHARACTERS), _show_fact(ours), _show_fact(theirs))
+        (clean(field, MAX_VALUE_CHARACTERS), _show_fact(ours), _show_fact(theirs))
         for field, ours, theirs in ranked[:MAX_ENVIRONMENT_ROWS]
     ]
     shown.insert(0, ("", "golden", "candidate"))
@@ -160,10 +162,10 @@ def _show_fact(value: Any) -> str:
     if value is None:
         return "not told"
     text = value if isinstance(value, str) else json.dumps(json_safe(value), ensure_ascii=False)
-    return _clean(text, MAX_ENVIRONMENT_CHARACTERS)
+    return clean(text, MAX_ENVIRONMENT_CHARACTERS)
 
 
-def _clean(text: str, limit: int | None = None) -> str:
+def clean(text: str, limit: int | None = None) -> str:
     """Return a stranger's text on one line, without control characters, digests cut, no longer than `limit`."""
     # Cut before escaping: a text of many megabytes is escaped only as far as it is shown.
     kept = text if limit is None else text[: limit + 1]
@@ -171,15 +173,16 @@ def _clean(text: str, limit: int | None = None) -> str:
     return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 
-def _wrap(line: str, width: int | None) -> list[str]:
+def wrap(line: str, width: int | None) -> list[str]:
+    """Return a line in pieces of at most `width` columns, the later ones indented; whole where `width` is None."""
     if width is None or len(line) <= width:
         return [line.rstrip()]
     indent = line[: len(line) - len(line.lstrip())]
-    wrapped = textwrap.wrap(
+    pieces = textwrap.wrap(
         line.rstrip(),
         max(width, MIN_WIDTH),
         subsequent_indent=f"{indent}{INDENT * 2}",
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return wrapped or [""]
+    return pieces or [""]

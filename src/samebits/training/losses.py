@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from samebits.data.dataset import TokenSample
+from samebits.data.dataset import TokenSample, n_target_tokens
 from samebits.errors import NonFiniteError
 from samebits.models.decoder import Decoder
 from samebits.models.noise import Noise
@@ -27,11 +27,6 @@ def mean_loss(units: int, n_target_tokens: int) -> float:
     return nearest_f64(Fraction(units, UNITS_PER_ONE * n_target_tokens))
 
 
-def n_targets(samples: Iterable[TokenSample]) -> int:
-    """Return the number of tokens that the loss predicts."""
-    return sum(sample.n_target_tokens for sample in samples)
-
-
 def evaluate(model: Decoder, samples: Sequence[TokenSample], n_rows: int) -> float:
     """Return the mean loss over all target tokens, dropout off.
 
@@ -49,4 +44,4 @@ def evaluate(model: Decoder, samples: Sequence[TokenSample], n_rows: int) -> flo
             got=str(total),
             remedy="lower learning_rate, and train again in another folder",
         )
-    return mean_loss(in_units(losses), n_targets(samples))
+    return mean_loss(in_units(losses), n_target_tokens(samples))

@@ -6,40 +6,43 @@ once by the batch's target tokens, clipped by its norm, and handed to AdamW (N-1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 from samebits.canonical.safetensors_file import tensors_sha256
-from samebits.data.dataset import TokenSample, token_ids_sha256
+from samebits.data.dataset import TokenSample, n_target_tokens, token_ids_sha256
 from samebits.data.order import StepPlan, plan_steps, sample_seed
 from samebits.models.families import AdaptedModel, adapt
 from samebits.models.generation import continue_prompts
 from samebits.models.inputs import Inputs, find_inputs
 from samebits.models.noise import Noise
 from samebits.models.pack import pack_samples, plan_packs
-from samebits.numerics import library
+from samebits.numerics import library, observation
 from samebits.numerics.arrays import F32
 from samebits.numerics.facts import library_facts
+from samebits.numerics.ops import NUMERICS_VERSION
 from samebits.numerics.optimizer import AdamW, adamw, adamw_scalars, clip_factor, gradient_norm
 from samebits.numerics.sample_tree import SampleTree
 from samebits.numerics.schedules import Schedule
-from samebits.recipe.settings import PORTABLE_F32, Settings
-from samebits.record.checkpoint import keep_newest, write_checkpoint
+from samebits.recipe.settings import PORTABLE_F32, STEP_LEVEL, Settings
+from samebits.record.checkpoint import Checkpoint, keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
 from samebits.record.execution import Stopwatch, default_threads
 from samebits.record.fingerprint import fingerprint
 from samebits.record.finite import check_loss, check_tensors
 from samebits.record.layout import RunFolder
+from samebits.record.operations import FOLDER, Header, Level, OperationTrace, Recorder, write_operations
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress
 from samebits.record.target import check_target, finished_run
-from samebits.record.trace import step_record, trace_bytes
-from samebits.training.execution import execution_document
-from samebits.training.losses import evaluate, in_units, mean_loss, n_targets
-from samebits.training.memory import plan_pass
-from samebits.training.state import TrainingState, begin, bring_back, snapshot
+from samebits.record.trace import step_record, trace_bytes, trace_root
+from samebits.training.execution import execution_document, library_versions
+from samebits.training.losses import evaluate, in_units, mean_loss
+from samebits.training.memory import EACH_ALONE, PassPlan, plan_pass
+from samebits.training.observer import StepObserver
+from samebits.training.state import TrainingState, begin, bring_back, restore, snapshot
 
 OPTIMIZER = "AdamW (N-13)"
 
@@ -73,63 +76,162 @@ def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) ->
 
 def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, progress: Progress) -> TrainingOutcome:
     watch = Stopwatch()
-    library.set_threads(settings.threads or default_threads())
-    recipe_sha256, samples = recipe_digest(inputs.recipe), inputs.data.train.samples
-    plans = plan_steps(len(samples), settings)
-    state = begin(adapt(inputs.base, settings))
+    training, recipe_sha256 = Training(settings, inputs), recipe_digest(inputs.recipe)
     if resume:
-        progress.on_note(bring_back(run, state, recipe_sha256))
+        progress.on_note(bring_back(run, training.state, recipe_sha256))
     watch.lap("load_s")
-    progress.on_start(len(plans), state.step + 1)
-    for plan in plans[state.step :]:
-        record = take_step(state, plan, samples, settings, n_steps=len(plans))
-        progress.on_step(plan.step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
-        if plan.step % settings.save_steps == 0 and plan.step < len(plans):
-            write_checkpoint(run, plan.step, *snapshot(state), recipe_sha256=recipe_sha256)
+    progress.on_start(training.n_steps, training.step + 1)
+    while training.step < training.n_steps:
+        if settings.trace_level == STEP_LEVEL:
+            training.take_step()
+        else:
+            write_operations(run.path / FOLDER, training.trace_step(settings.trace_level))
+        step, record = training.step, training.records[-1]
+        progress.on_step(step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
+        if step % settings.save_steps == 0 and step < training.n_steps:
+            write_checkpoint(run, step, *snapshot(training.state), recipe_sha256=recipe_sha256)
             keep_newest(run, settings.save_total_limit)
     watch.lap("train_s")
-    results = _results(state, inputs, settings)
-    generations = continue_prompts(
-        state.adapted.model, inputs.tokenizer, settings.generation_prompts, settings.generation_max_new_tokens
-    )
+    documents = training.golden_documents()
     watch.lap("evaluate_s")
     facts = library_facts()
     environment = fingerprint({"numerics": facts})
     write_observed(
         run,
         env=environment,
-        execution=execution_document(settings, environment_name(settings.environment, environment["container"])),
-        training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=state.resumed_from)},
+        execution=execution_document(
+            settings,
+            environment_name(settings.environment, environment["container"]),
+            n_passes=training.state.n_passes,
+        ),
+        training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=training.state.resumed_from)},
     )
-    golden_digest = write_golden(
-        run,
-        recipe=inputs.recipe,
-        training_args=_training_args(state.adapted, inputs, settings, n_steps=len(plans)),
-        results=results,
-        trace=trace_bytes(state.trace),
-        generations=generations,
-        adapter_config=state.adapted.peft_config,
-        adapter=state.adapted.parameters,
-    )
-    return TrainingOutcome(golden_digest, results, run)
+    return TrainingOutcome(write_golden(run, **documents), documents["results"], run)
+
+
+class Training:
+    """One training of a recipe on this machine, between two of its steps.
+
+    Sets the number of threads of the kernels for the rest of the process.
+
+    Args:
+        inputs: what the settings name, found and checked.
+    """
+
+    def __init__(self, settings: Settings, inputs: Inputs) -> None:
+        library.set_threads(settings.threads or default_threads())
+        self.settings, self.inputs = settings, inputs
+        self.recipe = inputs.recipe
+        self.deciding: dict[str, Any] = {}
+        self.plans = plan_steps(len(inputs.data.train.samples), settings)
+        self.state = begin(adapt(inputs.base, settings))
+
+    @property
+    def n_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return len(self.plans)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.state.step
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The trace so far: a record for each step done."""
+        return self.state.trace
+
+    def restore(self, checkpoint: Checkpoint, where: str) -> None:
+        """Go on from a verified checkpoint of this recipe.
+
+        Raises:
+            CheckpointError: its tensors are not this adapter's, or not those that its trace tells.
+        """
+        restore(self.state, checkpoint, where)
+
+    def take_step(self) -> dict[str, Any]:
+        """Take the next optimizer step and return its trace record.
+
+        Raises:
+            NonFiniteError: a loss, gradient or parameter is NaN or infinite.
+        """
+        return take_step(self.state, self._plan, self._samples, self.settings, n_steps=self.n_steps)
+
+    def trace_step(self, level: Level, keep: Container[int] = ()) -> OperationTrace:
+        """Take the next optimizer step, each sample alone, and return the digests of its outputs.
+
+        Args:
+            keep: numbers of the outputs whose tensors are kept too, in memory.
+        Raises:
+            NonFiniteError: a loss, gradient or parameter is NaN or infinite.
+        """
+        recorder, settings = Recorder(keep), self.settings
+        with observation.observing(StepObserver(level, recorder)):
+            record = take_step(
+                *(self.state, self._plan, self._samples, settings), n_steps=self.n_steps, passes=EACH_ALONE
+            )
+        return recorder.trace(
+            Header(
+                level=level,
+                step=self.step,
+                numerics=settings.numerics,
+                numerics_version=NUMERICS_VERSION,
+                isa=library.loaded().isa,
+                n_threads=library.threads(),
+                libraries=library_versions(),
+                recipe_sha256=recipe_digest(self.recipe),
+                trace_line_sha256=record["sha256"],
+            )
+        )
+
+    @property
+    def _plan(self) -> StepPlan:
+        return self.plans[self.step]
+
+    @property
+    def _samples(self) -> Sequence[TokenSample]:
+        return self.inputs.data.train.samples
+
+    def golden_documents(self) -> dict[str, Any]:
+        """Evaluate and generate after the last step; return what `record.documents.write_golden` writes."""
+        state, settings = self.state, self.settings
+        return {
+            "recipe": self.recipe,
+            "training_args": _training_args(state.adapted, self.inputs, settings, n_steps=self.n_steps),
+            "results": _results(state, self.inputs, settings),
+            "trace": trace_bytes(state.trace),
+            "generations": continue_prompts(
+                *(state.adapted.model, self.inputs.tokenizer),
+                *(settings.generation_prompts, settings.generation_max_new_tokens),
+            ),
+            "adapter_config": state.adapted.peft_config,
+            "adapter": state.adapted.parameters,
+        }
 
 
 def take_step(
-    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], settings: Settings, *, n_steps: int
+    state: TrainingState,
+    plan: StepPlan,
+    samples: Sequence[TokenSample],
+    settings: Settings,
+    *,
+    n_steps: int,
+    passes: PassPlan | None = None,
 ) -> dict[str, Any]:
     """Take one optimizer step; add its record to the trace and return it.
 
+    Args:
+        passes: how the samples are cut into passes; by default what the memory budget allows.
     Raises:
         NonFiniteError: a loss, gradient or parameter is NaN or infinite.
     """
-    places = [index for micro_batch in plan.micro_batches for index in micro_batch]
-    chosen = [samples[index] for index in places]
-    n_target_tokens = n_targets(chosen)
-    loss_units, gradient = _summed_gradient(state.adapted, chosen, plan, settings)
+    chosen = [samples[index] for index in plan.places]
+    n_targets = n_target_tokens(chosen)
+    loss_units, gradient, sample_gradients_sha256 = _summed_gradient(state, chosen, plan, settings, passes)
     state.loss_units += loss_units
     tensors = state.adapted.tensors
     check_tensors(tensors.views(gradient), "gradient", plan.step)
-    norm = gradient_norm(gradient, tensors, n_targets=n_target_tokens)
+    norm = gradient_norm(gradient, tensors, n_targets=n_targets)
     gradients_sha256 = tensors_sha256(tensors.views(gradient))
     learning_rate = _schedule(settings, n_steps).learning_rate(plan.step - 1)
     clip = clip_factor(norm, settings.max_grad_norm)
@@ -138,15 +240,17 @@ def take_step(
     check_tensors(state.adapted.parameters, "parameter", plan.step)
     record = step_record(
         step=plan.step,
-        sample_ids=places,
+        sample_ids=plan.places,
         token_sha256=token_ids_sha256(chosen),
-        loss=mean_loss(loss_units, n_target_tokens),
+        sample_tokens_sha256=[token_ids_sha256([sample]) for sample in chosen],
+        loss=mean_loss(loss_units, n_targets),
         grad_norm=norm,
         learning_rate=learning_rate,
+        sample_gradients_sha256=sample_gradients_sha256,
         gradients_sha256=gradients_sha256,
         parameters_sha256=tensors_sha256(state.adapted.parameters),
         optimizer_sha256=tensors_sha256(state.optimizer_tensors()),
-        n_target_tokens=n_target_tokens,
+        n_target_tokens=n_targets,
         previous_sha256=state.previous_sha256,
     )
     state.trace.append(record)
@@ -155,9 +259,14 @@ def take_step(
 
 
 def _summed_gradient(
-    adapted: AdaptedModel, chosen: Sequence[TokenSample], plan: StepPlan, settings: Settings
-) -> tuple[int, F32]:
-    """Return the exact sum of a step's losses and the sum of its gradients, sample by sample in the fixed tree."""
+    state: TrainingState,
+    chosen: Sequence[TokenSample],
+    plan: StepPlan,
+    settings: Settings,
+    passes: PassPlan | None,
+) -> tuple[int, F32, list[str]]:
+    """Return the exact sum of a step's losses, the sum of its gradients in the fixed tree, and each one's digest."""
+    adapted = state.adapted
     noise = Noise(
         settings.seed,
         plan.step - 1,
@@ -166,19 +275,22 @@ def _summed_gradient(
     )
     size = adapted.tensors.size
     tree = SampleTree(len(chosen), (size,))
-    passes = plan_pass(adapted.model, chosen, settings.memory_budget_mib, n_gradient_floats=size)
-    loss_units = 0
+    passes = passes or plan_pass(adapted.model, chosen, settings.memory_budget_mib, n_gradient_floats=size)
+    loss_units, digests = 0, list[str]()
     for part in plan_packs(chosen, passes.n_rows, rows_per_sample=passes.rows_per_sample):
         leaves = [tree.buffer() for _ in part]
         gradients = [adapted.tensors.views(leaf) for leaf in leaves]
-        losses = adapted.model.losses_and_gradients(
-            pack_samples(part), noise, gradients, keeps_activations=passes.keeps_activations
-        )
+        with observation.of_sample(plan.places[len(digests)]):
+            losses = adapted.model.losses_and_gradients(
+                pack_samples(part), noise, gradients, keeps_activations=passes.keeps_activations
+            )
+        state.n_passes += 1
         check_loss(sum(losses), plan.step)
         loss_units += in_units(losses)
+        digests += [tensors_sha256(gradient) for gradient in gradients]
         for leaf in leaves:
             tree.add(leaf)
-    return loss_units, tree.total()
+    return loss_units, tree.total(), digests
 
 
 def _schedule(settings: Settings, n_steps: int) -> Schedule:
@@ -201,7 +313,8 @@ def _results(state: TrainingState, inputs: Inputs, settings: Settings) -> dict[s
         evaluate(model, held_out, n_rows) if held_out else None,
         n_steps=state.step,
         n_target_tokens=n_trained,
-        n_eval_target_tokens=n_targets(held_out),
+        trace_root_sha256=trace_root(state.trace),
+        n_eval_target_tokens=n_target_tokens(held_out),
     )
 
 

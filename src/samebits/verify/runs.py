@@ -58,7 +58,7 @@ def judge_recipe(found: FolderComparison, golden: Path, candidate: Path) -> None
     faults = [
         f"the {side} {fault}"
         for side, folder in (("golden", golden), ("candidate", candidate))
-        if (fault := _recipe_fault(folder)) is not None
+        if (fault := recipe_fault(folder)) is not None
     ]
     if not faults:
         return
@@ -77,7 +77,8 @@ def has_judged_recipes(differences: Iterable[Difference]) -> bool:
     return all(found.is_proven for found in differences if found.where == RECIPE_FILE)
 
 
-def _recipe_fault(folder: Path) -> str | None:
+def recipe_fault(folder: Path) -> str | None:
+    """Return why the recipe of a folder of golden files cannot be judged; None where it can."""
     try:
         recipe = read_object(folder, RECIPE_FILE)
     except RecordError as error:

@@ -14,9 +14,11 @@ from samebits.verify.lines import compare_lines
 STAGES = (
     ("sample_ids", "the samples or their order", "the step was fed other samples: look at the data and its order"),
     ("token_sha256", "the token ids", "the same samples became other tokens: look at the data, template and tokenizer"),
+    ("sample_tokens_sha256", "single samples' token ids", "only the samples' own digests differ: look at the writer"),
     ("n_target_tokens", "the number of target tokens", "the loss covers other tokens: look at the data settings"),
     ("learning_rate", "the learning rate", "the schedule gave another learning rate: look at the training settings"),
     ("loss", "the loss", "the forward pass moved first"),
+    ("sample_gradients_sha256", "samples' own gradients", "the backward pass moved first: the loss is still the same"),
     ("gradients_sha256", "the gradients", "the backward pass moved first: the loss is still the same"),
     ("grad_norm", "the gradient norm", "only the norm moved first: the gradients are still the same"),
     ("parameters_sha256", "the parameters", "the optimizer's update moved first: the gradients are still the same"),
@@ -48,7 +50,7 @@ def compare_traces(golden: bytes, candidate: bytes, where: str) -> Difference | 
     facts = {"n_golden_steps": len(ours), "n_candidate_steps": len(theirs)}
     if not changed:
         return Difference("file", where, note=_length_note(ours, theirs), facts=facts)
-    step, why = _compare_step(ours[changed[0]], theirs[changed[0]])
+    step, why = compare_step(ours[changed[0]], theirs[changed[0]])
     facts |= {"first_step": changed[0] + 1, "n_different_steps": len(changed)}
     note = f"step {changed[0] + 1} of {len(ours)} is the first that differs; {why}"
     if len(ours) != len(theirs):
@@ -56,7 +58,8 @@ def compare_traces(golden: bytes, candidate: bytes, where: str) -> Difference | 
     return Difference("file", where, note=note, facts=facts, children=(step,))
 
 
-def _compare_step(golden: dict[str, Any], candidate: dict[str, Any]) -> tuple[Difference, str]:
+def compare_step(golden: dict[str, Any], candidate: dict[str, Any]) -> tuple[Difference, str]:
+    """Compare two records of one step; return what differs, in the order of the step, and where it says it began."""
     differences = {field: compare_json(golden[field], candidate[field], field) for field, _, _ in STAGES}
     fields = [difference for difference in differences.values() if difference is not None]
     why = next((meaning for field, _, meaning in STAGES if differences[field] is not None), "only its digests differ")

@@ -35,7 +35,7 @@ def write_run(path: Path, *, weight: float = 1.0) -> None:
         folder,
         recipe={"record_version": 1},
         training_args={},
-        results=results_document(1.0, None, n_steps=1, n_target_tokens=1),
+        results=results_document(1.0, None, n_steps=1, n_target_tokens=1, trace_root_sha256="0" * 64),
         trace=trace_bytes([record]),
         generations=[],
         adapter_config=ADAPTER_CONFIG,

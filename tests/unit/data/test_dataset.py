@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, processors
 
 import samebits
-from samebits.data.dataset import PreparedData, TokenSample, prepare, token_ids_sha256
+from samebits.data.dataset import PreparedData, TokenSample, n_target_tokens, prepare, token_ids_sha256
 from samebits.data.order import held_out
 from samebits.data.tokenizer import Tokenizer, load_tokenizer
 from samebits.errors import DataError
@@ -243,6 +243,12 @@ def test_d50_digests_name_the_layer(tmp_path: Path, tokenizer: Tokenizer) -> Non
     assert [a == b for a, b in zip(first, targets, strict=True)] == [True, False, True]
     order = [document(b'{"text":"a b"}\n{"text":"c d"}\n'), document(b'{"text":"c d"}\n{"text":"a b"}\n')]
     assert all(a != b for a, b in zip(*order, strict=True))
+
+
+def test_targets_are_counted(embedded: PreparedData) -> None:
+    first, second = embedded.train.samples[:2]
+    assert n_target_tokens([first, second]) == sum(first.is_target) + sum(second.is_target) > 0
+    assert n_target_tokens([]) == 0
 
 
 def test_d50_token_digest() -> None:

@@ -47,5 +47,68 @@ def test_scratch_starts_on_a_cache_line() -> None:
         assert arrays.pointer(scratch) % 64 == 0
 
 
-def test_a_pointer_is_that_of_the_first_element() -> None:
-    assert arrays.pointer(X[1:, 2:]) - arrays.pointer(X) == (4 + 2) * 4
+def frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        X,
+        X[1:, 2:],
+        X[:, 2:],
+        X.T,
+        X.T[1:],
+        X[:, ::2],
+        X[::-1],
+        X[:0],
+        X[:, :0],
+        X[1:, :2],
+        np.ones((2, 3, 5), np.float32)[:, 1:],
+        X.view(np.matrix),
+        frozen(X.copy()),
+        frozen(X.copy())[1:, 1:],
+        np.float32(2).reshape(()),
+        X.astype(np.uint16)[1:],
+        X.astype(np.float16).T,
+    ],
+)
+def test_a_pointer_is_that_of_the_first_element(array: np.ndarray) -> None:
+    assert arrays.pointer(array) == array.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (X.tolist(), "`x` must be a float32 array of native byte order, got list (here)"),
+        (X.astype(">f4"), "`x` must be a float32 array of native byte order, got >f4 (here)"),
+        (
+            np.zeros(49, np.uint8)[1:].view(np.float32).reshape(3, 4),
+            "`x` must be a float32 array of native byte order, got an",
+        ),
+        (X[0], "`x` must have 2 dimensions, got [4] (here)"),
+        (X[:2], "`x` must be [3, 4], got [2, 4] (here)"),
+        (X.T.copy().T, "`x` must be C-contiguous, got strides (4, 12) (here)"),
+        (frozen(X.copy()), "`x` must be writable (here)"),
+    ],
+)
+def test_what_has_gaps_or_does_not_fit_has_no_address(array: np.ndarray, sentence: str) -> None:
+    assert arrays.plain_address(array, (3, 4)) == 0
+    with pytest.raises(NumericsError) as refused:
+        arrays.whole_address("x", array, (3, 4), n_dims=2, writable=True, where="here")
+    assert str(refused.value).startswith(sentence)
+
+
+def test_what_is_whole_has_its_address_at_one_look_or_at_more() -> None:
+    assert arrays.plain_address(X, (3, 4)) == arrays.pointer(X)
+    for array in (X, frozen(X.copy()), X.view(np.matrix), X[:0]):
+        assert arrays.whole_address("x", array, array.shape, where="here") == arrays.pointer(array)
+
+
+@pytest.mark.parametrize("number", [1e300, 0.1, float("nan")])
+def test_a_scalar_must_be_a_float32_value(number: float) -> None:
+    with pytest.raises(NumericsError) as refused:
+        arrays.float32_value("eps", number, where="here")
+    assert str(refused.value) == f"`eps` must be a float32 value, got {number.hex()} (here)"
+    assert arrays.float32_value("eps", float("inf"), where="here") == float("inf")

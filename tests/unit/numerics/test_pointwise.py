@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from samebits.errors import NumericsError
-from samebits.numerics.pointwise import call_of_two, call_of_x, float32_value
+from samebits.numerics.pointwise import call_of_two, call_of_x
 
 X = np.ones((3, 4), dtype=np.float32)
 
@@ -67,9 +67,3 @@ def test_an_output_may_be_either_operand_of_two() -> None:
     room = np.ones(15, dtype=np.float32)
     with pytest.raises(NumericsError, match="share no memory"):
         gradient(room[:12], room[:12], room[3:])
-
-
-def test_a_scalar_must_be_a_float32_value() -> None:
-    assert float32_value("threshold", 0.5, "relu") == 0.5
-    with pytest.raises(NumericsError, match=r"`threshold` must be a float32 value, got 0x1\.999999999999ap-4"):
-        float32_value("threshold", 0.1, "relu")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from samebits.data.dataset import TokenSample
-from samebits.pytorch.batches import IGNORED_LABEL, n_target_tokens, pad_right
+from samebits.data.dataset import TokenSample, n_target_tokens
+from samebits.pytorch.batches import IGNORED_LABEL, pad_right
 
 SHORT = TokenSample(0, 1, "", (7, 8), (False, True))
 LONG = TokenSample(1, 2, "", (1, 2, 3, 4), (False, False, True, True))

@@ -49,7 +49,7 @@ def golden() -> dict[str, Any]:
     return {
         "recipe": {"record_version": 1, "numerics": "stock", "settings": {"seed": 42}},
         "training_args": {"seed": 42},
-        "results": results_document(1.5, None, n_steps=3, n_target_tokens=300),
+        "results": results_document(1.5, None, n_steps=3, n_target_tokens=300, trace_root_sha256="0" * 64),
         "trace": trace_bytes(make_records()),
         "generations": [generation_record(prompt="a", token_ids=[1], text="b", logits_sha256=DIGEST)],
         "adapter_config": {

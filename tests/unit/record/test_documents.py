@@ -124,7 +124,9 @@ def test_a_golden_with_strange_files_is_left_alone(run: RunFolder, golden: dict[
 
 
 def test_losses_stand_plain_and_in_hex() -> None:
-    document = results_document(1.5, 0.1, n_steps=3, n_target_tokens=300, n_eval_target_tokens=20)
+    document = results_document(
+        1.5, 0.1, n_steps=3, n_target_tokens=300, trace_root_sha256="0" * 64, n_eval_target_tokens=20
+    )
     assert (document["train_loss"], document["train_loss_hex"]) == (1.5, "0x1.8000000000000p+0")
     assert float.fromhex(document["eval_loss_hex"]) == document["eval_loss"] == 0.1
     for split in ("train", "eval"):
@@ -135,26 +137,29 @@ def test_losses_stand_plain_and_in_hex() -> None:
 
 
 def test_what_there_is_no_number_for_is_null_with_a_note() -> None:
-    document = results_document(710.0, None, n_steps=1, n_target_tokens=1)
+    document = results_document(710.0, None, n_steps=1, n_target_tokens=1, trace_root_sha256="0" * 64)
     assert document["train_perplexity"] is document["train_perplexity_hex"] is document["eval_loss_hex"] is None
     assert "binary64" in document["train_note"]
     assert "held out" in document["eval_note"]
     # An integer loss of a caller is a float in the record.
-    assert results_document(2, None, n_steps=1, n_target_tokens=1)["train_loss_hex"] == "0x1.0000000000000p+1"
+    assert (
+        results_document(2, None, n_steps=1, n_target_tokens=1, trace_root_sha256="0" * 64)["train_loss_hex"]
+        == "0x1.0000000000000p+1"
+    )
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_refused(loss: float) -> None:
     with pytest.raises(NonFiniteError, match="train loss"):
-        results_document(loss, None, n_steps=1, n_target_tokens=1)
+        results_document(loss, None, n_steps=1, n_target_tokens=1, trace_root_sha256="0" * 64)
     with pytest.raises(NonFiniteError, match="eval loss"):
-        results_document(1.0, loss, n_steps=1, n_target_tokens=1)
+        results_document(1.0, loss, n_steps=1, n_target_tokens=1, trace_root_sha256="0" * 64)
 
 
 @pytest.mark.parametrize("loss", [36.7, 36.8, 40.0, 45.5, 48.3, 48.4, 700.0])
 def test_results_of_a_training_gone_wrong_are_read_back(make_run: Callable[..., RunFolder], loss: float) -> None:
     """RFC 8785 writes the perplexity e**40 as a whole number beyond 2**53."""
-    results = results_document(loss, None, n_steps=3, n_target_tokens=300)
+    results = results_document(loss, None, n_steps=3, n_target_tokens=300, trace_root_sha256="0" * 64)
     assert read_object(make_run(results=results).path, "golden/results.json") == results
 
 

@@ -9,7 +9,8 @@ from samebits.canonical.digests import sha256_bytes
 from samebits.canonical.json_bytes import dump_json
 from samebits.errors import NonFiniteError, RecordError
 from samebits.record import trace
-from samebits.record.trace import FIRST_PREVIOUS_SHA256, read_trace, step_record, trace_bytes
+from samebits.record.merkle import merkle_root
+from samebits.record.trace import FIRST_PREVIOUS_SHA256, read_trace, step_record, trace_bytes, trace_root
 
 DIGEST = sha256_bytes(b"x")
 FIELDS: dict[str, Any] = {
@@ -122,3 +123,20 @@ def test_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace, "MAX_JSON_LINES_BYTES", len(line) - 1)
     with pytest.raises(RecordError, match="a trace must have at most"):
         read_trace(line, "here")
+
+
+@pytest.mark.parametrize(
+    "digests", [[DIGEST], [DIGEST, DIGEST, DIGEST], [DIGEST, "x"], [DIGEST, 7], {}, "none"], ids=str
+)
+@pytest.mark.parametrize("name", ["sample_tokens_sha256", "sample_gradients_sha256"])
+def test_each_sample_has_one_digest(name: str, digests: Any) -> None:
+    assert read_trace(trace_bytes([step_record(**FIELDS, **{name: [DIGEST, DIGEST]})]), "here")
+    with pytest.raises(RecordError, match=f"{name} must be null or 64 lower-case hex digits for each"):
+        read_trace(trace_bytes([_sealed({**step_record(**FIELDS), name: digests})]), "here")
+
+
+def test_the_root_stands_for_every_line(records: list[dict[str, Any]]) -> None:
+    root = trace_root(records)
+    assert root == merkle_root([bytes.fromhex(record["sha256"]) for record in records])
+    for place in range(len(records)):
+        assert trace_root([*records[:place], *records[place + 1 :]]) != root

@@ -53,7 +53,9 @@ def make_run(tmp_path: Path) -> MakeRun:
             run,
             recipe={"record_version": 1, "numerics": numerics, "settings": {"seed": seed}},
             training_args={"seed": seed},
-            results=results_document(train_loss, eval_loss, n_steps=len(losses), n_target_tokens=10),
+            results=results_document(
+                train_loss, eval_loss, n_steps=len(losses), n_target_tokens=10, trace_root_sha256="0" * 64
+            ),
             trace=trace_of(losses, weight, learning_rate),
             generations=[],
             adapter_config=ADAPTER_CONFIG,

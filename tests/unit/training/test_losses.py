@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samebits.data.dataset import TokenSample
+from samebits.data.dataset import TokenSample, n_target_tokens
 from samebits.errors import NonFiniteError
 from samebits.models.families import AdaptedModel
 from samebits.models.noise import Noise
 from samebits.models.pack import pack_samples
-from samebits.training.losses import UNITS_PER_ONE, evaluate, in_units, mean_loss, n_targets
+from samebits.training.losses import UNITS_PER_ONE, evaluate, in_units, mean_loss
 
 FLOATS = st.floats(0, 1e6, width=32)
 
@@ -56,13 +56,8 @@ def test_an_evaluation_does_not_know_its_passes(
 ) -> None:
     some = samples[:6]
     alone = [adapted.model.sample_losses(pack_samples([sample]), Noise(9))[0] for sample in some]
-    expected = float(sum(map(Fraction, alone)) / n_targets(some))
+    expected = float(sum(map(Fraction, alone)) / n_target_tokens(some))
     assert evaluate(adapted.model, some, n_rows) == expected
-
-
-def test_targets_are_counted(samples: Sequence[TokenSample]) -> None:
-    assert n_targets(samples[:2]) == sum(samples[0].is_target) + sum(samples[1].is_target) > 0
-    assert n_targets([]) == 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from samebits.canonical.safetensors_file import tensors_sha256
-from samebits.data.dataset import TokenSample, token_ids_sha256
+from samebits.data.dataset import TokenSample, n_target_tokens, token_ids_sha256
 from samebits.data.order import plan_steps
 from samebits.errors import UsageError
 from samebits.models.families import AdaptedModel, adapt
@@ -22,7 +22,6 @@ from samebits.numerics.optimizer import gradient_norm
 from samebits.recipe.settings import Settings
 from samebits.record.progress import Silence
 from samebits.record.trace import FIRST_PREVIOUS_SHA256
-from samebits.training.losses import n_targets
 from samebits.training.portable import take_step, train
 from samebits.training.state import TrainingState, begin
 
@@ -56,16 +55,18 @@ def test_a_step_is_the_mean_gradient_over_target_tokens(
         )
         gradients.append(flat)
     total = (gradients[0] + gradients[1]) + (gradients[2] + gradients[3])
-    n = n_targets(samples[place] for place in places)
+    n = n_target_tokens(samples[place] for place in places)
     norm = gradient_norm(total, adapted.tensors, n_targets=n)
 
     before = adapted.flat.copy()
     state, record = _step(adapted, samples, settings)
+    assert record["sample_gradients_sha256"] == [tensors_sha256(adapted.tensors.views(flat)) for flat in gradients]
     assert record["gradients_sha256"] == tensors_sha256(adapted.tensors.views(total))
     assert float.fromhex(record["loss"]) == float(sum(map(Fraction, losses)) / n)
     assert float.fromhex(record["grad_norm"]) == norm
     assert (record["step"], record["sample_ids"], record["n_target_tokens"]) == (1, places, n)
     assert record["token_sha256"] == token_ids_sha256([samples[place] for place in places])
+    assert record["sample_tokens_sha256"] == [token_ids_sha256([samples[place]]) for place in places]
     assert record["parameters_sha256"] == tensors_sha256(adapted.parameters)
     assert record["optimizer_sha256"] == tensors_sha256(state.optimizer_tensors())
     assert record["previous_sha256"] == FIRST_PREVIOUS_SHA256
@@ -97,7 +98,7 @@ def test_a_short_last_batch_of_an_epoch_is_divided_by_its_own_targets(
     assert len(samples) % 5
     _, record = _step(adapted, samples, settings, last)
     assert len(record["sample_ids"]) == len(samples) % 5
-    assert record["n_target_tokens"] == n_targets(samples[index] for index in record["sample_ids"])
+    assert record["n_target_tokens"] == n_target_tokens(samples[index] for index in record["sample_ids"])
 
 
 def test_the_learning_rate_follows_the_schedule(

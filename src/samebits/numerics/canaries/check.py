@@ -17,6 +17,7 @@ from samebits.numerics.canaries import (
     random,
     reductions,
     rotary,
+    sampling,
     softmax,
 )
 
@@ -30,6 +31,7 @@ CANARIES = (
     *norms.CANARIES,
     *softmax.CANARIES,
     *random.CANARIES,
+    *sampling.CANARIES,
     *optimizer.CANARIES,
     *attention.CANARIES,
     *rotary.CANARIES,

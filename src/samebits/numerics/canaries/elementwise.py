@@ -9,10 +9,21 @@ from samebits.numerics.arrays import F32
 from samebits.numerics.canaries.canary import Canary, each, pattern
 from samebits.numerics.oracle import binary32
 from samebits.numerics.oracle import elementwise as oracle
+from samebits.numerics.oracle.binary32 import INFINITY, SIGN
 
 ROW = 3 * 64 + 37
+# Zeros, the least and the largest, 1 and infinity of either sign.
+SPECIAL = (0x00000000, 0x00000001, 0x3F800000, 0x7F7FFFFF, 0x7F800000)
 # The float32 next to 0.1, said so that no conversion stands between it and the kernel.
 TENTH = float.fromhex("0x1.99999ap-4")
+
+
+def _add_operands() -> tuple[F32, F32]:
+    """Return all pairs of SPECIAL whose sum is a number."""
+    signed = [word | sign for word in SPECIAL for sign in (0, SIGN)]
+    pairs = [(a, b) for a in signed for b in signed if not (a ^ b == SIGN and a | SIGN == SIGN | INFINITY)]
+    first, second = np.array(pairs, dtype=np.uint32).T.copy().view(np.float32)
+    return first, second
 
 
 def _mul_operands() -> tuple[F32, F32]:
@@ -52,6 +63,10 @@ CANARIES = (
     Canary(
         *("N-02", "fma", _fma_operands, _fma, each(binary32.fma)),
         "9acc6fd82c615739f5996a6cd4f51c5214d76de300135b29b2ef803e79d718f2",
+    ),
+    Canary(
+        *("N-03", "add", _add_operands, elementwise.add, each(binary32.add)),
+        "830dbc74101e58d97083f608c40d79078e45c2ffc33621d9056f7d1f8be4f1d4",
     ),
     Canary(
         *("N-09", "div", _div_operands, elementwise.div, each(binary32.div)),

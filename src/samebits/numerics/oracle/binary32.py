@@ -14,8 +14,9 @@ NAN = 0x7FC00000
 ONE = 0x3F800000
 ZERO, MINUS_ZERO, MINUS_INFINITY = 0, SIGN, SIGN | INFINITY
 LEAST_EXPONENT = -149
-GREATEST_EXPONENT = 104
 PRECISION = 24
+# A normal number is its mantissa of 24 bits times 2 to the power of its biased exponent less this.
+BIAS = 150
 
 
 def is_nan(x: int) -> bool:
@@ -28,20 +29,15 @@ def rounded(sign: int, mantissa: int, exponent: int) -> int:
     if mantissa == 0:
         return SIGN * sign
     last = max(exponent + mantissa.bit_length() - PRECISION, LEAST_EXPONENT)
-    if last <= exponent:
-        mantissa <<= exponent - last
+    dropped = last - exponent
+    if dropped <= 0:
+        mantissa <<= -dropped
     else:
-        dropped = last - exponent
-        remainder, half = mantissa & ((1 << dropped) - 1), 1 << (dropped - 1)
-        mantissa >>= dropped
-        mantissa += remainder > half or (remainder == half and mantissa & 1)
-    if mantissa == 1 << PRECISION:
-        mantissa, last = mantissa >> 1, last + 1
-    if last > GREATEST_EXPONENT:
-        return SIGN * sign | INFINITY
-    if mantissa < 1 << (PRECISION - 1):
-        return SIGN * sign | mantissa
-    return SIGN * sign | (last - LEAST_EXPONENT + 1) << (PRECISION - 1) | mantissa - (1 << (PRECISION - 1))
+        # One bit short of half a unit: only more than a half carries into the last place; a half, too, if that is odd.
+        odd = mantissa >> dropped & 1
+        mantissa = mantissa + (1 << dropped - 1) - 1 + odd >> dropped
+    # The mantissa's first bit, where it is set, counts the exponent up by one, and so does a carry out of the mantissa.
+    return SIGN * sign | min((last - LEAST_EXPONENT << PRECISION - 1) + mantissa, INFINITY)
 
 
 def parts(x: int) -> tuple[int, int, int]:
@@ -58,6 +54,34 @@ def _is_infinite(x: int) -> bool:
 
 def fma(a: int, b: int, c: int) -> int:
     """Return a * b + c, rounded once."""
+    # `parts` written out three times: every product of a model comes by here.
+    a_biased, b_biased, c_biased = a >> 23 & 0xFF, b >> 23 & 0xFF, c >> 23 & 0xFF
+    if a_biased == 0xFF or b_biased == 0xFF or c_biased == 0xFF:
+        return _fma_of_special(a, b, c)
+    # The biased exponent of a subnormal, 0, stands for 1: its mantissa is doubled for it.
+    a_mantissa = a & 0x7FFFFF | 0x800000 if a_biased else (a & 0x7FFFFF) << 1
+    b_mantissa = b & 0x7FFFFF | 0x800000 if b_biased else (b & 0x7FFFFF) << 1
+    term = c & 0x7FFFFF | 0x800000 if c_biased else (c & 0x7FFFFF) << 1
+    product = a_mantissa * b_mantissa
+    if (a ^ b) & SIGN:
+        product = -product
+    if c & SIGN:
+        term = -term
+    product_exponent, exponent = a_biased + b_biased - 2 * BIAS, c_biased - BIAS
+    # Both terms in units of the lesser exponent, and then their exact sum.
+    if product_exponent > exponent:
+        total = (product << product_exponent - exponent) + term
+    else:
+        total = product + (term << exponent - product_exponent)
+        exponent = product_exponent
+    if total == 0:
+        # An exact zero is +0 unless both terms are negative zeros.
+        return (a ^ b) & c & SIGN
+    return rounded(1, -total, exponent) if total < 0 else rounded(0, total, exponent)
+
+
+def _fma_of_special(a: int, b: int, c: int) -> int:
+    """Return a * b + c where one of them is infinite or NaN."""
     if is_nan(a) or is_nan(b) or is_nan(c):
         return NAN
     product_sign = (a ^ b) >> 31
@@ -65,17 +89,7 @@ def fma(a: int, b: int, c: int) -> int:
         if a & ~SIGN == 0 or b & ~SIGN == 0 or (_is_infinite(c) and c >> 31 != product_sign):
             return NAN
         return SIGN * product_sign | INFINITY
-    if _is_infinite(c):
-        return c
-    (_, a_mantissa, a_exponent), (_, b_mantissa, b_exponent) = parts(a), parts(b)
-    return _sum((product_sign, a_mantissa * b_mantissa, a_exponent + b_exponent), parts(c))
-
-
-def _sum(x: tuple[int, int, int], y: tuple[int, int, int]) -> int:
-    exponent = min(x[2], y[2])
-    total = sum((-1) ** sign * (mantissa << (own - exponent)) for sign, mantissa, own in (x, y))
-    # An exact zero is +0 unless both terms are negative zeros.
-    return rounded(int(total < 0) if total else x[0] & y[0], abs(total), exponent)
+    return c
 
 
 def add(a: int, b: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 from samebits.numerics.oracle.binary32 import (
     INFINITY,
@@ -20,6 +21,7 @@ from samebits.numerics.oracle.binary32 import (
 )
 
 
+@cache
 def bits(text: str) -> int:
     """Return the 32 bits of a float32 written as a hex float."""
     (word,) = struct.unpack("<I", struct.pack("<f", float.fromhex(text)))

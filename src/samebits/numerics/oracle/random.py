@@ -46,13 +46,22 @@ def dropout(x: int, drawn: int, p: Fraction) -> int:
     """Return x dropped or scaled, by its word (N-21)."""
     if p == 0:
         return x
-    return mul(x, nearest(1 / (1 - p))) if p < 1 and drawn >= p * WORD // 1 else ZERO
+    return kept_or_zero(x, drawn, p * WORD // 1, nearest(1 / (1 - p))) if p < 1 else ZERO
+
+
+def kept_or_zero(x: int, drawn: int, threshold: int, factor: int) -> int:
+    """Return x scaled where its word is not below the threshold, else +0 (N-21)."""
+    return mul(x, factor) if drawn >= threshold else ZERO
 
 
 def uniform(drawn: int, n_columns: int) -> int:
     """Return an element of a matrix with so many columns (N-22)."""
-    factor = sub(mul(rounded(0, drawn // 2**8, 0), rounded(0, 1, -23)), ONE)
-    return mul(factor, nearest_inverse_root(n_columns))
+    return between(drawn, nearest_inverse_root(n_columns))
+
+
+def between(drawn: int, bound: int) -> int:
+    """Return the number from -bound to below bound that a word draws (N-22)."""
+    return mul(sub(mul(rounded(0, drawn // 2**8, 0), rounded(0, 1, -23)), ONE), bound)
 
 
 def nearest(x: Fraction) -> int:
