@@ -3,7 +3,8 @@
     python benchmarks/performance.py [--families FAMILY ...] [--threads 1 2] [--isas ISA ...] [--pairs 15]
 
 Run `python -m samebits.numerics.build` first. All families take half an hour on two idle cores; what is not measured
-this time stays on the page. One thread is timed by its own processor time, so that other work on the machine matters less.
+this time stays on the page. One thread is timed by its own processor time, so that other work on the machine matters
+less.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=N_PAIRS)
     arguments = parser.parse_args()
     best = library.runnable_isas()[-1]
-    settings: dict[str, dict[str, str]] = {best: {}} | ({"avx2": HELD_TO_AVX2} if "avx2" in library.runnable_isas() else {})
+    settings: dict[str, dict[str, str]] = {best: {}} | (
+        {"avx2": HELD_TO_AVX2} if "avx2" in library.runnable_isas() else {}
+    )
     for family in arguments.families:
         table = Table.on_page(family)
         for isa in arguments.isas or settings:
