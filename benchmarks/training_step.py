@@ -8,7 +8,7 @@ padded to the longest of a step. The ratio is their time over ours. Their side i
 backward, clipping, fused AdamW), without its bookkeeping; ours is `take_step` whole, with trace, digests and checks.
 
 --memory prints the most memory that each side held, each in a process of its own that takes one step of 4 samples of 64
-to 512 tokens at default dropouts, and how much of our step went into digests and checks.
+to 512 tokens at default dropouts, and how much of our step went into digests, checks and the trace.
 
 Settings: `default dropouts` (the base's own and LoRA's 0.1), `LoRA dropout only`, and `no dropout, equal lengths`.
 """
@@ -99,11 +99,11 @@ def print_peak(side: str, base: Path) -> None:
     settings = settings_from(values, where="benchmark")
     spent = list[float]()
     if side == "ours":
-        for name in ("tensors_sha256", "check_tensors"):
+        for name in ("tensors_sha256", "check_tensors", "token_ids_sha256", "step_record"):
             setattr(portable, name, added_up(getattr(portable, name), spent))
     step = (our_step if side == "ours" else their_step)(base, settings, base_drops=True)
     took_s = timed(step, samples_of(MIXED, 1))
-    share = f", {sum(spent) / took_s:.2%} of the step in digests and checks" if spent else ""
+    share = f", {sum(spent) / took_s:.2%} of the step in digests, checks and the trace" if spent else ""
     print(f"{side}: peak {(peak_memory_bytes() or 0) / 2**30:.2f} GiB{share}", flush=True)
 
 

@@ -130,6 +130,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
         platform = PLATFORMS.get(host_platform())
         isas = [*platform.zig_processors] if platform else []
-        if metafunc.definition.path.name.startswith("test_n") and metafunc.definition.path.parent.name == "spec":
+        if metafunc.definition.path.parent.name == "spec" and not metafunc.definition.get_closest_marker("compiled"):
             isas.append(REFERENCE)
         metafunc.parametrize("native", isas, indirect=True)

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from made_recipes import MadeRecipe, invariance_recipes
-from pairwise import Factors, Row, cover, pairs_of, uncovered
 from samebits.numerics import library
 from samebits.record.processor import processor_facts
+from samebits.study.pairwise import Factors, Row, cover, pairs_of, uncovered
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "invariance.md"
 LIMIT_S = 300

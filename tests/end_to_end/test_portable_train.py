@@ -80,6 +80,35 @@ CUTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def with_head(tmp_path_factory: pytest.TempPathFactory, native_libraries: Path) -> TrainingOutcome:
+    """As `whole`, with an adapter on the tied head too; some samples have 350 targets, some 21."""
+    return _train(tmp_path_factory.mktemp("head") / "run", **HEAD)
+
+
+HEAD = {"lora_target_modules": ["c_attn", "lm_head"], "max_steps": 4}
+
+
+@pytest.mark.parametrize("name", ["two threads", "four passes of one sample", "a small memory", "all of it"])
+def test_how_the_work_is_cut_up_reaches_no_bit_of_an_adapted_head(
+    with_head: TrainingOutcome, tmp_path: Path, name: str
+) -> None:
+    _train(tmp_path / "run", **CUTS[name], **HEAD)
+    assert _golden(tmp_path / "run") == _golden(with_head.run.path)
+
+
+def test_an_adapted_head_is_resumed_on_every_instruction_set_to_the_same_bits(
+    with_head: TrainingOutcome, tmp_path: Path
+) -> None:
+    with pytest.raises(StoppedError):
+        train(_settings(**HEAD, save_steps=1), tmp_path / "run", resume=False, progress=StopAfter(3))
+    for isa in library.runnable_isas():
+        run = Path(shutil.copytree(tmp_path / "run", tmp_path / isa))
+        with library.using(library.open_library(isa)):
+            _train(run, resume=True, **HEAD, memory_budget_mib=1, threads=2)
+        assert _golden(run) == _golden(with_head.run.path)
+
+
 @pytest.mark.parametrize("name", CUTS)
 def test_how_the_work_is_cut_up_reaches_no_bit(whole: TrainingOutcome, tmp_path: Path, name: str) -> None:
     outcome = _train(tmp_path / "run", **CUTS[name])
@@ -89,6 +118,9 @@ def test_how_the_work_is_cut_up_reaches_no_bit(whole: TrainingOutcome, tmp_path:
     execution = _execution(tmp_path / "run")
     assert {key: execution[key] for key in CUTS[name]} == CUTS[name]
     assert execution["n_threads"] == CUTS[name].get("threads", 1)
+    # The budget decides how many passes there are: one a step, or in a small memory more.
+    assert (execution["n_passes"] > 7) == ("memory_budget_mib" in CUTS[name])
+    assert execution["n_passes"] >= 7
 
 
 def test_the_small_memory_above_packs_and_computes_again() -> None:
@@ -194,20 +226,31 @@ def test_every_setting_of_the_recipe_reaches_the_adapter(
     assert {"adapter_model.safetensors", "recipe.json", "trace.jsonl", "training_args.json"} <= changed
 
 
-@pytest.mark.parametrize("family", ["embedded", "llama", "qwen2", "qwen3", "mistral"])
-def test_peft_alone_gets_the_evaluation_loss_but_for_rounding(family: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "targets"),
+    [
+        *((family, ["all-linear"]) for family in ("embedded", "llama", "qwen2", "qwen3", "mistral")),
+        *((family, ["lm_head"]) for family in ("embedded", "llama")),
+    ],
+)
+def test_peft_alone_gets_the_evaluation_loss_but_for_rounding(family: str, targets: list[str], tmp_path: Path) -> None:
     """Two arithmetics, each with its own order of sums: a share of 1e-6 is a hundred roundings of one float32 value."""
     base = embedded_folder()
     if family != "embedded":
         base = tmp_path / "base"
         write_base(f"{family}-tiny", 3, base)
-    values = {"model_name_or_path": str(base), "val_size": 6, "learning_rate": 0.01, "max_steps": 5}
+    values = {
+        "model_name_or_path": str(base), "val_size": 6, "learning_rate": 0.01, "max_steps": 5,
+        "lora_target_modules": targets,
+    }  # fmt: skip
     outcome = _train(tmp_path / "run", **values)
     evaluation = find_inputs(_settings(**values)).data.evaluation
     assert evaluation is not None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=FutureWarning)
+        # PEFT warns of merging an adapter on a tied head, which would change the embedding.
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True` and a tied layer")
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         before = _loss(model.eval(), evaluation.samples)
         after = _loss(PeftModel.from_pretrained(model, outcome.run.golden).eval(), evaluation.samples)

@@ -123,11 +123,12 @@ def _in_peft(base: Path, settings: Settings, adapted: AdaptedModel) -> PeftModel
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
+        targets = list(settings.lora_target_modules or ())
         config = LoraConfig(
             task_type="CAUSAL_LM",
             r=settings.lora_r,
             lora_alpha=int(settings.lora_alpha),
-            target_modules="all-linear",
+            target_modules="all-linear" if targets == ["all-linear"] else targets,
             fan_in_fan_out=adapted.peft_config["fan_in_fan_out"],
             use_rslora=settings.use_rslora,
         )
@@ -181,13 +182,23 @@ def _error(actual: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> floa
     return float(np.abs(actual.astype(np.float64) - expected).max() / np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+# One on every block's layers and, tied or not, on the head; one on the head alone.
+HEAD_TARGETS: dict[str, tuple[str, list[str]]] = {
+    "gpt2, with its tied head": ("gpt2", ["c_attn", "c_fc", "lm_head"]),
+    "gpt2, with a head of its own": ("gpt2, own head, wide middle, gelu", ["c_proj", "lm_head"]),
+    "llama, with its head": ("llama", ["q_proj", "down_proj", "lm_head"]),
+    "qwen2, its tied head alone": ("qwen2", ["lm_head"]),
+}
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, *HEAD_TARGETS])
 def test_logits_losses_and_gradients_are_those_of_transformers_and_peft_but_for_rounding(
     name: str, tmp_path: Path
 ) -> None:
-    seed = list(CONFIGS).index(name)
-    _write_base(tmp_path / "base", CONFIGS[name], seed)
-    settings = _settings(tmp_path / "base", use_rslora=seed % 2 == 1)
+    config, targets = HEAD_TARGETS.get(name, (name, ["all-linear"]))
+    seed = [*CONFIGS, *HEAD_TARGETS].index(name)
+    _write_base(tmp_path / "base", CONFIGS[config], seed)
+    settings = _settings(tmp_path / "base", use_rslora=seed % 2 == 1, lora_target_modules=targets)
     adapted = _adapted(settings)
     reference = _in_peft(tmp_path / "base", settings, adapted)
     samples = _samples(N_TOKENS)
@@ -249,10 +260,12 @@ def test_half_precision_files_are_read_exactly(family: str, dtype: torch.dtype, 
     assert find_base(str(tmp_path / "half"), None).weight_dtypes == ({"float16": "F16"}.get(str(dtype)[6:], "BF16"),)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_generated_greedily_is_what_transformers_generates(family: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "targets"), [*((family, "all-linear") for family in FAMILIES), ("gpt2", "lm_head"), ("llama", "lm_head")]
+)
+def test_what_is_generated_greedily_is_what_transformers_generates(family: str, targets: str, tmp_path: Path) -> None:
     write_base(f"{family}-tiny", 11, tmp_path / "base")
-    settings = _settings(tmp_path / "base")
+    settings = _settings(tmp_path / "base", lora_target_modules=[targets])
     adapted = _adapted(settings)
     reference = _in_peft(tmp_path / "base", settings, adapted)
     for seed in range(3):

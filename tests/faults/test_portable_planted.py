@@ -15,10 +15,11 @@ import pytest
 
 from samebits.data.dataset import TokenSample
 from samebits.models import attention as attention_module
+from samebits.models import decoder as decoder_module
 from samebits.models.families import adapt
 from samebits.models.inputs import find_inputs
 from samebits.models.noise import Noise
-from samebits.models.pack import Pack, Segment, pack_samples, pack_tokens
+from samebits.models.pack import Pack, Part, Segment, pack_samples, pack_tokens
 from samebits.numerics import elementwise
 from samebits.numerics.arrays import F32
 from samebits.recipe.reader import settings_from
@@ -36,11 +37,14 @@ CUTS: tuple[dict[str, Any], ...] = (
 )
 
 
-def _digests(folder: Path) -> list[str]:
+HEAD = {"lora_target_modules": ["lm_head"]}
+
+
+def _digests(folder: Path, **recipe: Any) -> list[str]:
     """Return the golden digest of each cut."""
     digests = []
     for number, cut in enumerate(CUTS):
-        settings = settings_from({**RECIPE, **cut}, where="test")
+        settings = settings_from({**RECIPE, **cut, **recipe}, where="test")
         outcome = train(settings, folder / str(number), resume=False, progress=Silence())
         digests.append(outcome.golden_digest)
     return digests
@@ -50,11 +54,13 @@ def _sums_by_micro_batches(patch: pytest.MonkeyPatch) -> None:
     """Each forward pass of the recipe's cut is summed by itself first, as an engine with batched gradients does."""
     real = portable._summed_gradient
 
-    def summed(adapted: Any, chosen: Sequence[TokenSample], plan: Any, settings: Any) -> tuple[int, F32, list[str]]:
+    def summed(
+        adapted: Any, chosen: Sequence[TokenSample], plan: Any, settings: Any, passes: Any
+    ) -> tuple[int, F32, list[str]]:
         units, total, digests = 0, None, []
         n = settings.per_device_train_batch_size
         for start in range(0, len(chosen), n):
-            part_units, part, part_digests = real(adapted, chosen[start : start + n], plan, settings)
+            part_units, part, part_digests = real(adapted, chosen[start : start + n], plan, settings, passes)
             units += part_units
             digests += part_digests
             total = part if total is None else elementwise.add(total, part)
@@ -120,6 +126,64 @@ def test_a_fault_that_follows_the_cut_shows_as_another_digest(
 ) -> None:
     CUT_FAULTS[name](monkeypatch)
     one, other = _digests(tmp_path)
+    assert one != other
+
+
+def _blocks_over_the_pack(patch: pytest.MonkeyPatch) -> None:
+    """The head's rows are cut every 128 rows of the pack, whosever they are."""
+
+    def cut(segments: Sequence[Segment], n_rows: int) -> list[Part]:
+        parts = []
+        for start in range(0, segments[-1].stop, n_rows):
+            stop = min(start + n_rows, segments[-1].stop)
+            places = [place for place, whole in enumerate(segments) if whole.start < stop and whole.stop > start]
+            pieces = []
+            for place in places:
+                whole = segments[place]
+                begin = max(whole.start, start)
+                rows = begin - start, min(whole.stop, stop) - start
+                pieces.append(Segment(*rows, whole.sample, begin - whole.start))
+            parts.append(Part(slice(start, stop), tuple(pieces), tuple(places)))
+        return parts
+
+    patch.setattr(decoder_module, "cut_samples", cut)
+
+
+def _blocks_by_room(patch: pytest.MonkeyPatch) -> None:
+    """More samples in a pass, longer blocks."""
+    real = decoder_module.cut_samples
+    patch.setattr(decoder_module, "cut_samples", lambda segments, n_rows: real(segments, n_rows * len(segments)))
+
+
+def _dropout_by_row(patch: pytest.MonkeyPatch) -> None:
+    """Dropout counts the rows of what is computed at once."""
+    real = Noise._drop
+
+    def drop(self: Noise, x: F32, out: F32, p: float, segments: Sequence[Segment], parameter: str) -> F32:
+        moved = [dataclasses.replace(segment, first=segment.start) for segment in segments]
+        return real(self, x, out, p, moved, parameter)
+
+    patch.setattr(Noise, "_drop", drop)
+
+
+HEAD_FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "blocks cut over the pack": _blocks_over_the_pack,
+    "blocks as long as there is room": _blocks_by_room,
+    "dropout by the row of the block": _dropout_by_row,
+}
+
+
+def test_the_sound_engine_has_one_digest_with_an_adapted_head(tmp_path: Path) -> None:
+    one, other = _digests(tmp_path, **HEAD)
+    assert one == other
+
+
+@pytest.mark.parametrize("name", HEAD_FAULTS)
+def test_a_fault_of_an_adapted_head_that_follows_the_cut_shows_as_another_digest(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HEAD_FAULTS[name](monkeypatch)
+    one, other = _digests(tmp_path, **HEAD)
     assert one != other
 
 

@@ -169,6 +169,7 @@ def _inputs() -> tuple[Settings, Inputs]:
     return settings, find_inputs(settings)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("a", "b", "learning_rate", "sentence"),
     [

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from samebits.data.dataset import TokenSample
+from samebits.models.decoder import Head
 from samebits.models.linear import Linear, LowRank
 from samebits.models.noise import Noise
-from samebits.models.pack import Segment
+from samebits.models.pack import Segment, pack_samples
 from samebits.numerics import products
 from samebits.numerics.library import Library
 
@@ -86,3 +88,34 @@ def test_the_adapters_gradients_are_chains_over_positions(native: Library) -> No
         gradient = {"a": np.empty((1, 1), np.float32), "b": np.empty((1, 1), np.float32)}
         layer.backward(dy, kept, segments, OFF, [gradient])
         assert gradient[name].tolist() == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        # Each 1 is lost beside 2^24 in its own block; two of them in the next block are added first, and 2 is not lost.
+        ((0, 1, 127), BIG),
+        ((0, 127, 128), BIG),
+        ((0, 128, 129), BIG + 2),
+        ((0, 128, 256), BIG),
+        ((0, 256, 257), BIG + 2),
+        ((1, 129, 255), BIG + 2),
+    ],
+)
+@pytest.mark.parametrize("n_before", [0, 1, 100, 300])
+def test_a_heads_gradients_are_chains_over_128_targets_of_a_sample(
+    native: Library, places: tuple[int, ...], expected: float, n_before: int
+) -> None:
+    """Two tokens with logits of 0: the gradient of the one that is not asked for is 1/2. Another sample lies before."""
+    lengths = [n for n in (n_before, 300) if n]
+    pack = pack_samples(
+        [TokenSample(n, 1, "text", (0,) * (n + 1), (False, *[True] * n)) for n in lengths],
+    )
+    x = np.zeros((sum(lengths), 1), dtype=np.float32)
+    for place, value in zip(places, (2 * BIG, 2, 2), strict=True):
+        x[n_before + place] = value
+    zeros, ones = np.zeros((2, 1), dtype=np.float32), np.ones((1, 1), dtype=np.float32)
+    head = Head(products.pack(zeros, layout="nk"), LowRank("a", "b", ones, zeros, 1.0, 0.0))
+    gradients = [{"a": np.empty((1, 1), np.float32), "b": np.empty((2, 1), np.float32)} for _ in lengths]
+    head.losses_and_gradient(x, pack, OFF, gradients, needs_dx=False)
+    assert gradients[-1]["b"].tolist() == [[-expected], [expected]]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
+import pytest
 
 from samebits.numerics import products, reductions
 from samebits.numerics.library import Library
@@ -55,12 +56,14 @@ def tree_of_the_lanes(n: int) -> dict[tuple[int, int], int]:
     return tree
 
 
+@pytest.mark.compiled
 def test_products_are_one_ascending_chain(native: Library) -> None:
     for columns in (1, 8, 33):
         column = np.ones((70, columns), dtype=np.float32)
         assert probe(lambda rows, column=column: products.mm(rows, column)[:, -1], 70) == tree_of_the_product(70)
 
 
+@pytest.mark.compiled
 def test_sums_and_inner_products_have_64_lanes(native: Library) -> None:
     for n in (3, 64, 100, 150):
         assert probe(reductions.sum, n) == tree_of_the_lanes(n)

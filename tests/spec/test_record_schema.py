@@ -12,12 +12,22 @@ import numpy as np
 import pytest
 
 from samebits.canonical.digests import sha256_bytes
+from samebits.canonical.safetensors_file import NUMPY_DTYPES
 from samebits.errors import RecordError
 from samebits.recipe.settings import PORTABLE_F32, STOCK, Settings, names_with_role, values_with_role
 from samebits.record.checkpoint import MAX_STEP, write_checkpoint
 from samebits.record.documents import generation_record, recipe_digest, results_document, write_golden, write_observed
 from samebits.record.fingerprint import fingerprint
 from samebits.record.layout import GOLDEN_FILES, OBSERVED_FILES, RECORD_VERSION, RunFolder, check_relative_path
+from samebits.record.operations import (
+    LEVELS,
+    MAX_OUTPUTS,
+    PHASES,
+    Header,
+    OperationTrace,
+    Output,
+    operations_bytes,
+)
 from samebits.record.trace import FIRST_PREVIOUS_SHA256, step_record, trace_bytes
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -69,7 +79,7 @@ TRAINING_ARGS = {
 }  # fmt: skip
 EXECUTION = {
     "environment": "native", "isa": "AVX2", "n_threads": 2, "libraries": {"torch": "2.13.0"}, "probes": {"exp": DIGEST},
-    "threads": None, "save_steps": 10,
+    "threads": None, "save_steps": 10, "n_passes": 6,
 }  # fmt: skip
 METADATA = {
     "started_at": "2026-01-02T03:04:05+00:00", "finished_at": "2026-01-02T03:04:06+00:00", "host": "a",
@@ -211,7 +221,7 @@ def test_other_spellings_of_a_float_are_not_valid(text: str) -> None:
 
 @pytest.mark.parametrize("definition", sorted(DEFINITION_OF.values()))
 def test_a_missing_key_is_not_valid(documents: dict[str, Any], definition: str) -> None:
-    optional = {"train_note", "eval_note", "threads", "save_steps", "base"}
+    optional = {"train_note", "eval_note", "threads", "save_steps", "n_passes", "base"}
     for key in documents[definition].keys() - optional:
         broken = {name: value for name, value in documents[definition].items() if name != key}
         assert _faults(definition, broken), key
@@ -262,6 +272,7 @@ def test_an_unknown_key_is_valid_in_observed_files_only(documents: dict[str, Any
         ("env", "cpu.flags", "avx2"),
         ("env", "variables", {"TZ": 1}),
         ("execution", "n_threads", 0),
+        ("execution", "n_passes", -1),
         ("training_metadata", "started_at", "2026-01-02T03:04:05+02:00"),
         ("training_metadata", "resumed_from", None),
         ("training_metadata", "base", None),
@@ -276,6 +287,42 @@ def test_a_broken_document_is_not_valid(documents: dict[str, Any], definition: s
         node = node[key]
     node[last] = value
     assert _faults(definition, document)
+
+
+OPERATIONS = OperationTrace(
+    Header(
+        level="op", step=7, numerics="stock", numerics_version=None, isa="AVX512", n_threads=2,
+        libraries={"torch": "2.13.0"}, recipe_sha256=DIGEST, trace_line_sha256=DIGEST,
+    ),
+    (Output(1, "forward", "transformer.h.0", "aten::addmm", None, 0, "F32", (2, 3), DIGEST),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("definition", "line", "broken"),
+    [
+        ("operations_header", 0, {"level": "step", "step": 0, "n_outputs": -1, "isa": "", "n_threads": 0, "x": 1}),
+        (
+            "operations_line",
+            1,
+            {"n": 0, "phase": "sideways", "module": "a/b", "operation": "", "dtype": "float32", "shape": [-1], "x": 1},
+        ),
+    ],
+)
+def test_operation_traces(definition: str, line: int, broken: dict[str, Any]) -> None:
+    document = json.loads(operations_bytes(OPERATIONS).splitlines()[line])
+    assert not _faults(definition, document)
+    for key, value in broken.items():
+        assert _faults(definition, {**document, key: value}), key
+    for key in document:
+        assert _faults(definition, {name: value for name, value in document.items() if name != key}), key
+
+
+def test_the_types_and_limits_of_operation_traces_are_those_of_the_code() -> None:
+    header, line = (SCHEMA["$defs"][name]["properties"] for name in ("operations_header", "operations_line"))
+    assert set(line["dtype"]["enum"]) == set(NUMPY_DTYPES)
+    assert (header["level"]["enum"], line["phase"]["enum"]) == (list(LEVELS), list(PHASES))
+    assert (header["step"]["maximum"], header["n_outputs"]["maximum"]) == (MAX_STEP, MAX_OUTPUTS)
 
 
 def test_every_clause_that_code_cites_is_on_the_page() -> None:

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -88,13 +89,23 @@ def test_scripts_of_the_windows_steps_exist() -> None:
     assert all((ROOT / script.replace("\\", "/")).is_file() for script in scripts)
 
 
-def test_table_of_settings_is_current() -> None:
-    source = ROOT / "tools" / "make_settings_table.py"
-    spec = importlib.util.spec_from_file_location("make_settings_table", source)
+def _tool(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    expected = tool.render()
+    return tool
+
+
+def test_table_of_factors_is_current() -> None:
+    page = (ROOT / "docs" / "vary.md").read_text(encoding="utf-8")
+    tool = _tool("make_vary_table")
+    assert tool.render(page) == page, "run .venv/bin/python tools/make_vary_table.py"
+    assert tool.render(page.replace("PYTHONHASHSEED", "")) == page, "an edited table is made anew"
+
+
+def test_table_of_settings_is_current() -> None:
+    expected = _tool("make_settings_table").render()
     actual = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert actual == expected, "run .venv/bin/python tools/make_settings_table.py"

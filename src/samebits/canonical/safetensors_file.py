@@ -144,11 +144,21 @@ def tensors_sha256(tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
     """Return one digest for named arrays: for each name, sorted, `<sha256 of dtype, shape, bytes>  <name>` a line."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        array = _little_endian(tensors[name])
-        tensor_digest = _begin_sha256(WRITTEN_DTYPES[array.dtype], array.shape)
-        tensor_digest.update(array.reshape(-1).view(np.uint8).data)
-        digest.update(f"{tensor_digest.hexdigest()}  {_checked_name(name)}\n".encode())
+        digest.update(f"{tensor_sha256(tensors[name])}  {_checked_name(name)}\n".encode())
     return digest.hexdigest()
+
+
+def tensor_sha256(array: np.ndarray[Any, Any]) -> str:
+    """Return the digest of one array: dtype, shape and little-endian bytes, not its name."""
+    array = _little_endian(array)
+    digest = _begin_sha256(WRITTEN_DTYPES[array.dtype], array.shape)
+    digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def dtype_name(array: np.ndarray[Any, Any]) -> str:
+    """Return what the format calls an array's type."""
+    return WRITTEN_DTYPES[array.dtype.newbyteorder("<")]
 
 
 def _checked_name(name: str, path: Path | None = None) -> str:

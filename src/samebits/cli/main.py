@@ -24,9 +24,13 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "study": "Run the whole experiment on the embedded model and report what had the same bits.",
+    "vary": "Train a recipe under deliberate variations and name the factor that changes its bits.",
     "train": "Train one adapter and record the run; prints its golden digest last.",
     "compare": "Compare runs, folders or files down to the first differing element.",
     "verify": "Rebuild a run from its recipe here and compare it step by step.",
+    "bisect": "Find where two runs part, down to the operation and the element, and why.",
+    "trace": "Write down the digest of every operation of one step of a recorded run.",
+    "prove": "Prove that a sample took part in a step of a run, or check such a proof.",
     "analyze": "Score run folders and write the report.",
     "doctor": "Measure the seven points that a repeatable training needs on this machine.",
     "make-base": "Write a seeded base model, or convert a pytorch_model.bin.",

@@ -34,6 +34,11 @@ class StepPlan:
     epoch: int
     micro_batches: tuple[tuple[int, ...], ...]
 
+    @property
+    def places(self) -> list[int]:
+        """All samples of the step, in order."""
+        return [index for micro_batch in self.micro_batches for index in micro_batch]
+
 
 def sample_seed(settings: Settings) -> int:
     """Return the seed of the split and of the orders: `data_seed`, or `seed` where it is left out."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from samebits.models.noise import Noise
 from samebits.models.pack import Segment
+from samebits.numerics import observation
 from samebits.numerics.arrays import F32
 from samebits.numerics.attention import Sight, attention, attention_backward
 from samebits.numerics.host_scalars import nearest_f32, settled, square_root
@@ -17,12 +18,13 @@ from samebits.numerics.host_scalars import nearest_f32, settled, square_root
 
 @dataclass(frozen=True)
 class AttentionShape:
-    """What one layer's attention is: its number, the factor of scores, a sliding window or None, and dropout."""
+    """What one layer's attention is: its number, the factor of scores, a sliding window or None, dropout, its name."""
 
     layer: int
     scale: float
     window: int | None
     dropout: float
+    name: str = ""
 
     def sight(self, sample: int, noise: Noise, *, first: int = 0) -> Sight:
         """Return who sees whom in one sample; `first` is the position of its first query."""
@@ -73,6 +75,7 @@ def inverse_root(n: int) -> float:
     return settled(lambda bits: square_root(exact, bits), nearest_f32)
 
 
+@observation.forward
 def attend(
     shape: AttentionShape,
     q: F32,
@@ -103,6 +106,7 @@ def attend(
     return AttentionKept(q, k, v, out, tuple(statistics))
 
 
+@observation.backward
 def attend_backward(
     shape: AttentionShape,
     d_rows: F32,

@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from samebits.models.attention import KeyValues
-from samebits.models.linear import Gradients, Linear
+from samebits.models.linear import Gradients, Linear, LowRank
 from samebits.models.noise import Noise
-from samebits.models.pack import Pack
-from samebits.numerics import losses, products
+from samebits.models.pack import Pack, Segment, cut_samples
+from samebits.numerics import losses, observation
 from samebits.numerics.arrays import F32
 from samebits.numerics.products import PackedWeight
 
@@ -20,7 +20,7 @@ K = TypeVar("K")
 S = TypeVar("S")
 
 HEAD_ROWS = 128
-"""Rows of logits that are held at once; how they are cut reaches no bit."""
+"""Rows of logits that are held at once; of one sample, also those of one chain of an adapter's gradients (N-17)."""
 
 
 class Norm(ABC, Generic[S]):
@@ -70,32 +70,43 @@ class Block(ABC, Generic[K]):
 
 
 class Head:
-    """The frozen layer from the last norm to logits, [C, V]."""
+    """The frozen layer from the last norm to logits, [C, V], which may have an adapter."""
 
-    def __init__(self, weight: PackedWeight) -> None:
-        self.weight = weight
+    name = "lm_head"
+
+    def __init__(self, weight: PackedWeight, adapter: LowRank | None = None) -> None:
+        self.weight, self.layer = weight, Linear(weight, None, adapter, self.name)
 
     def logits(self, x: F32) -> F32:
-        """Return [rows, V]."""
-        return products.linear(x, self.weight)
+        """Return [rows, V], without dropout."""
+        return self.layer.forward(x, (Segment(0, len(x), 0),), Noise(seed=0))[0]
 
-    def losses(self, x: F32, targets: Any) -> F32:
-        """Return each row's loss, [rows]."""
-        parts = [losses.cross_entropy(self.logits(x[rows]), targets[rows]) for rows in _head_rows(len(x))]
-        return np.concatenate(parts)
+    def losses(self, x: F32, pack: Pack, noise: Noise) -> F32:
+        """Return each row's loss, [rows], of the rows with a target."""
+        found = np.empty(len(x), dtype=np.float32)
+        for part in cut_samples(pack.target_segments, HEAD_ROWS):
+            logits, _ = self.layer.forward(x[part.rows], part.pieces, noise)
+            found[part.rows] = losses.cross_entropy(logits, pack.target_ids[part.rows])
+        return found
 
-    def losses_and_gradient(self, x: F32, targets: Any) -> tuple[F32, F32]:
-        """Return each row's loss [rows], and the gradient of their sum [rows, C]."""
-        found, gradient = np.empty(len(x), dtype=np.float32), np.empty(x.shape, dtype=np.float32)
-        for rows in _head_rows(len(x)):
-            logits = self.logits(x[rows])
-            found[rows], d_logits = losses.cross_entropy_backward(logits, targets[rows], out=logits)
-            products.linear_backward(d_logits, self.weight, out=gradient[rows])
-        return found, gradient
+    @observation.backward
+    def losses_and_gradient(
+        self, x: F32, pack: Pack, noise: Noise, gradients: Gradients, *, needs_dx: bool
+    ) -> tuple[F32, F32]:
+        """Return each row's loss [rows], and the gradient of their sum [rows, C], zeros where it is not needed.
 
-
-def _head_rows(n: int) -> list[slice]:
-    return [slice(start, min(start + HEAD_ROWS, n)) for start in range(0, n, HEAD_ROWS)]
+        The adapter's gradients are written.
+        """
+        found, dx = np.empty(len(x), dtype=np.float32), np.zeros(x.shape, dtype=np.float32)
+        for part in cut_samples(pack.target_segments, HEAD_ROWS):
+            rows, pieces, own = part.rows, part.pieces, [gradients[place] for place in part.places]
+            logits, kept = self.layer.forward(x[rows], pieces, noise)
+            found[rows], d_logits = losses.cross_entropy_backward(logits, pack.target_ids[rows], out=logits)
+            if needs_dx:
+                dx[rows] = self.layer.backward(d_logits, kept, pieces, noise, own)
+            elif kept is not None:
+                self.layer.adapter_backward(d_logits, kept, pieces, noise, own)
+        return found, dx
 
 
 class Decoder(ABC):
@@ -106,6 +117,8 @@ class Decoder(ABC):
         n_positions: the most positions of a sequence.
         key_shape: key heads and their width.
     """
+
+    name = ""
 
     def __init__(
         self,
@@ -139,8 +152,9 @@ class Decoder(ABC):
         for block in self.blocks:
             x, _ = block.forward(x, pack, noise)
         normed, _ = self.norm.forward(x[pack.target_rows])
-        return _sums(self.head.losses(normed, pack.target_ids), pack)
+        return _sums(self.head.losses(normed, pack, noise), pack)
 
+    @observation.forward
     def losses_and_gradients(
         self, pack: Pack, noise: Noise, gradients: Gradients, *, keeps_activations: bool
     ) -> list[float]:
@@ -160,7 +174,8 @@ class Decoder(ABC):
             del kept
         last = x[pack.target_rows]
         normed, statistics = self.norm.forward(last)
-        found, d_normed = self.head.losses_and_gradient(normed, pack.target_ids)
+        needs_dx = self.first_trained < len(self.blocks)
+        found, d_normed = self.head.losses_and_gradient(normed, pack, noise, gradients, needs_dx=needs_dx)
         dx = np.zeros(x.shape, dtype=np.float32)
         dx[pack.target_rows] = self.norm.backward(d_normed, last, statistics)
         for number in range(len(self.blocks) - 1, self.first_trained - 1, -1):

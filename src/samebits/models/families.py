@@ -53,7 +53,8 @@ def adapt(base: Base, settings: Settings) -> AdaptedModel:
     model: Decoder = gpt2.GPT2(config, weights, adapters) if is_gpt2 else llama.Llama(config, weights, adapters)
     weights.release()
     places = tuple(gpt2.dropping_places(config)) if is_gpt2 else ()
-    return AdaptedModel(model, tensors, flat, peft_config(settings, targets, is_transposed=is_gpt2), places)
+    is_transposed = is_gpt2 and gpt2.HEAD not in targets
+    return AdaptedModel(model, tensors, flat, peft_config(settings, targets, is_transposed=is_transposed), places)
 
 
 def linear_shapes(config: Mapping[str, Any]) -> dict[str, LinearShape]:

@@ -22,7 +22,7 @@ from samebits.models.lora import LinearShape
 from samebits.models.noise import Noise
 from samebits.models.pack import Pack
 from samebits.models.weights import Weights
-from samebits.numerics import elementwise, functions, norms, products
+from samebits.numerics import elementwise, functions, norms, observation, products
 from samebits.numerics.arrays import F32
 from samebits.numerics.embedding import embedding
 from samebits.numerics.host_scalars import decimal_of, nearest_f32
@@ -92,12 +92,15 @@ class LayerNorm(Norm[tuple[F32, F32]]):
     weight: F32
     bias: F32
     eps: float
+    name: str = ""
 
+    @observation.forward
     def forward(self, x: F32) -> tuple[F32, tuple[F32, F32]]:
         """Return the normed rows and their statistics."""
         y, mean, rstd = norms.layer_norm(x, self.weight, self.bias, eps=self.eps)
         return y, (mean, rstd)
 
+    @observation.backward
     def backward(self, dy: F32, x: F32, statistics: tuple[F32, F32], *, onto: F32 | None = None) -> F32:
         """Return the gradient of x, added to `onto` where it is given."""
         return norms.layer_norm_backward(dy, x, *statistics, self.weight, out=onto, accumulate=onto is not None)
@@ -128,7 +131,7 @@ class GPT2Block(Block[Kept]):
         self.n_heads, self.width = int(config["n_head"]), int(config["n_embd"])
         layer = int(name.rpartition(".")[2])
         scale = inverse_root(self.width // self.n_heads)
-        self.attention = AttentionShape(layer, scale, None, config.get("attn_pdrop", 0.1))
+        self.attention = AttentionShape(layer, scale, None, config.get("attn_pdrop", 0.1), f"{name}.attn")
         self.resid_pdrop = config.get("resid_pdrop", 0.1)
         self.activate, self.activate_backward = ACTIVATIONS[config.get("activation_function", "gelu_new")]
 
@@ -144,6 +147,7 @@ class GPT2Block(Block[Kept]):
         # Two numbers of each norm, and of each head.
         return wide + 4 + 2 * self.n_heads + self.adapter_floats_per_row
 
+    @observation.forward
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""
         segments, p = pack.segments, self.resid_pdrop
@@ -161,6 +165,7 @@ class GPT2Block(Block[Kept]):
         out = elementwise.add(middle, branch, out=branch)
         return out, Kept(norm_1, c_attn, attention, attn_proj, middle, norm_2, c_fc, inner, mlp_proj)
 
+    @observation.backward
     def backward(
         self, dy: F32, x: F32, kept: Kept, pack: Pack, noise: Noise, gradients: Gradients, *, needs_dx: bool
     ) -> F32:
@@ -203,19 +208,19 @@ class GPT2(Decoder):
         eps = nearest_f32(decimal_of(config.get("layer_norm_epsilon", 1e-5)))
 
         def norm(name: str) -> LayerNorm:
-            return LayerNorm(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"), eps)
+            return LayerNorm(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"), eps, name)
 
         layers = {}
         for name in linear_shapes(config):
             if name != HEAD:
                 packed = products.pack(weights.read(f"{name}.weight"), layout="kn")
-                layers[name] = Linear(packed, weights.read(f"{name}.bias"), adapters.get(name))
+                layers[name] = Linear(packed, weights.read(f"{name}.bias"), adapters.get(name), name)
         names = [f"transformer.h.{layer}" for layer in range(config["n_layer"])]
         blocks = [GPT2Block(name, layers, norm(f"{name}.ln_1"), norm(f"{name}.ln_2"), config) for name in names]
         head = self.tokens if config.get("tie_word_embeddings", True) else weights.read(f"{HEAD}.weight")
         super().__init__(
-            blocks, norm("transformer.ln_f"), Head(products.pack(head, layout="nk")), n_positions=len(self.positions),
-            key_shape=(config["n_head"], config["n_embd"] // config["n_head"]),
+            blocks, norm("transformer.ln_f"), Head(products.pack(head, layout="nk"), adapters.get(HEAD)),
+            n_positions=len(self.positions), key_shape=(config["n_head"], config["n_embd"] // config["n_head"]),
         )  # fmt: skip
 
     def embed(self, pack: Pack, noise: Noise) -> F32:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from samebits.models.noise import Noise
 from samebits.models.pack import Segment
-from samebits.numerics import elementwise, products
+from samebits.numerics import elementwise, observation, products
 from samebits.numerics.arrays import F32
 from samebits.numerics.products import PackedWeight
 
@@ -42,11 +42,13 @@ class Linear:
         weight: packed, frozen.
         bias: [out], frozen.
         adapter: or None.
+        name: the layer's in the base.
     """
 
-    def __init__(self, weight: PackedWeight, bias: F32 | None, adapter: LowRank | None) -> None:
-        self.weight, self.bias, self.adapter = weight, bias, adapter
+    def __init__(self, weight: PackedWeight, bias: F32 | None, adapter: LowRank | None, name: str = "") -> None:
+        self.weight, self.bias, self.adapter, self.name = weight, bias, adapter, name
 
+    @observation.forward
     def forward(self, x: F32, segments: Sequence[Segment], noise: Noise) -> tuple[F32, LinearInput | None]:
         """Return [T, out], and what `backward` needs."""
         y = products.linear(x, self.weight, self.bias)
@@ -58,6 +60,7 @@ class Linear:
         products.mm(scaled, adapter.b.T, out=y, accumulate=True)
         return y, LinearInput(x, scaled)
 
+    @observation.backward
     def backward(
         self,
         dy: F32,
@@ -80,17 +83,18 @@ class Linear:
         noise.drop_gradient(d_dropped, adapter.dropout, segments, adapter.a_name)
         return elementwise.add(dx, d_dropped, out=dx)
 
+    @observation.backward
     def adapter_backward(
         self, dy: F32, kept: LinearInput, segments: Sequence[Segment], noise: Noise, gradients: Gradients
     ) -> F32:
-        """Write the adapter's gradient of each sample; return s (dY B), [T, r]."""
+        """Write the adapter's gradient of each sample, or add that of a later piece of it; return s (dY B), [T, r]."""
         adapter = self.adapter
         assert adapter is not None
         d_scaled = products.mm(dy, adapter.b)
         elementwise.scale(d_scaled, adapter.scale, out=d_scaled)
         dropped = noise.drop_input(kept.x, adapter.dropout, segments, adapter.a_name)
         for segment, gradient in zip(segments, gradients, strict=True):
-            rows = segment.rows
-            products.mm(d_scaled[rows].T, dropped[rows], out=gradient[adapter.a_name])
-            products.mm(dy[rows].T, kept.scaled[rows], out=gradient[adapter.b_name])
+            rows, is_later = segment.rows, segment.first > 0
+            products.mm(d_scaled[rows].T, dropped[rows], out=gradient[adapter.a_name], accumulate=is_later)
+            products.mm(dy[rows].T, kept.scaled[rows], out=gradient[adapter.b_name], accumulate=is_later)
         return d_scaled

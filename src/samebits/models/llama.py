@@ -21,9 +21,9 @@ from samebits.models.linear import Gradients, Linear, LinearInput, LowRank
 from samebits.models.llama_config import check_config, head_sizes, rope_scaling, rope_theta, window_of
 from samebits.models.lora import LinearShape
 from samebits.models.noise import Noise
-from samebits.models.pack import Pack
+from samebits.models.pack import I64, Pack
 from samebits.models.weights import Weights
-from samebits.numerics import elementwise, functions, norms, products, rotary
+from samebits.numerics import elementwise, functions, norms, observation, products, rotary
 from samebits.numerics.arrays import F32
 from samebits.numerics.embedding import embedding
 from samebits.numerics.host_scalars import decimal_of, nearest_f32
@@ -54,11 +54,14 @@ class RMSNorm(Norm[F32]):
 
     weight: F32
     eps: float
+    name: str = ""
 
+    @observation.forward
     def forward(self, x: F32) -> tuple[F32, F32]:
         """Return the normed rows and their statistics."""
         return norms.rms_norm(x, self.weight, eps=self.eps)
 
+    @observation.backward
     def backward(self, dy: F32, x: F32, statistics: F32, *, onto: F32 | None = None) -> F32:
         """Return the gradient of x, added to `onto` where it is given."""
         return norms.rms_norm_backward(dy, x, statistics, self.weight, out=onto, accumulate=onto is not None)
@@ -72,6 +75,26 @@ class RMSNorm(Norm[F32]):
         """Return the gradient of [T, H, D]."""
         dy_rows, x_rows = (array.reshape(-1, x.shape[-1]) for array in (dy, x))
         return self.backward(dy_rows, x_rows, statistics).reshape(x.shape)
+
+
+class Angles:
+    """Cosines and sines by position, as far as a sequence has come: a context is often far longer than what is read.
+
+    Args:
+        frequencies: [D / 2], the angle of each pair at position 1.
+    """
+
+    def __init__(self, frequencies: F32) -> None:
+        self._frequencies = frequencies
+        self._cos, self._sin = rotary.tables(0, frequencies)
+
+    def at(self, positions: I64) -> tuple[F32, F32]:
+        """Return two arrays [T, D / 2]; a position's angles are the same however long the tables are (N-20)."""
+        n = int(positions.max(initial=-1)) + 1
+        if n > len(self._cos):
+            # Twice as long each time: a generated sequence comes one position further at every token.
+            self._cos, self._sin = rotary.tables(1 << (n - 1).bit_length(), self._frequencies)
+        return self._cos[positions], self._sin[positions]
 
 
 @dataclass(frozen=True)
@@ -110,9 +133,9 @@ class LlamaBlock(Block[Kept]):
         norms_by_name: Mapping[str, RMSNorm],
         attention: AttentionShape,
         head_width: int,
-        tables: tuple[F32, F32],
+        angles: Angles,
     ) -> None:
-        self.attention, self.head_width, self.tables = attention, head_width, tables
+        self.name, self.attention, self.head_width, self.angles = name, attention, head_width, angles
         self.norm_1 = norms_by_name[f"{name}.input_layernorm"]
         self.norm_2 = norms_by_name[f"{name}.post_attention_layernorm"]
         self.q_norm, self.k_norm = (norms_by_name.get(f"{name}.self_attn.{part}_norm") for part in ("q", "k"))
@@ -135,6 +158,7 @@ class LlamaBlock(Block[Kept]):
         # A number of each norm, and of each head two, or up to four.
         return wide + before + 2 + 4 * (q // self.head_width) + self.adapter_floats_per_row
 
+    @observation.forward
     def forward(self, x: F32, pack: Pack, noise: Noise, cache: KeyValues | None = None) -> tuple[F32, Kept]:
         """Return the block's output [T, C], and what `backward` reads."""
         segments = pack.segments
@@ -159,6 +183,7 @@ class LlamaBlock(Block[Kept]):
             *(middle, norm_2, gate, up, (gate_kept, up_kept), down_proj),
         )
 
+    @observation.backward
     def backward(
         self, dy: F32, x: F32, kept: Kept, pack: Pack, noise: Noise, gradients: Gradients, *, needs_dx: bool
     ) -> F32:
@@ -183,17 +208,13 @@ class LlamaBlock(Block[Kept]):
                 layer.adapter_backward(d_part, part_kept, segments, noise, gradients)
         return dy if onto is None else self.norm_1.backward(onto, x, kept.norm_1, onto=dy)
 
-    def _angles(self, pack: Pack) -> tuple[F32, F32]:
-        cos, sin = self.tables
-        return cos[pack.positions], sin[pack.positions]
-
     def _heads(self, rows: F32) -> F32:
         return rows.reshape(len(rows), -1, self.head_width)
 
     def _rotated(self, rows: F32, norm: RMSNorm | None, pack: Pack) -> tuple[F32, HeadsKept]:
         """Return the heads of a projection, normed where the family does so, and turned by their positions."""
         heads = self._heads(rows)
-        cos, sin = self._angles(pack)
+        cos, sin = self.angles.at(pack.positions)
         if norm is None:
             return rotary.rotate(heads, cos, sin, out=heads), HeadsKept(heads, None)
         normed, statistics = norm.forward_heads(heads)
@@ -205,7 +226,7 @@ class LlamaBlock(Block[Kept]):
         d_heads = tuple(np.empty(array.shape, dtype=np.float32) for array in (attention.q, attention.k, attention.v))
         dq, dk, dv = d_heads
         attend_backward(self.attention, d_rows, attention, (dq, dk, dv), pack.segments, noise)
-        cos, sin = self._angles(pack)
+        cos, sin = self.angles.at(pack.positions)
         for d_part in (dq, dk):
             rotary.rotate_backward(d_part, cos, sin, out=d_part)
         if self.q_norm is not None and self.k_norm is not None:
@@ -228,33 +249,33 @@ class Llama(Decoder):
         _, key_heads, head_width = head_sizes(config)
         n_positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
         eps = nearest_f32(decimal_of(config.get("rms_norm_eps", 1e-6)))
-        frequencies = rotary.inverse_frequencies(head_width, rope_theta(config), rope_scaling(config))
-        tables = rotary.tables(n_positions, frequencies)
+        angles = Angles(rotary.inverse_frequencies(head_width, rope_theta(config), rope_scaling(config)))
         self.tokens = weights.read("model.embed_tokens.weight")
         layers = {}
         for name in linear_shapes(config):
             if name != HEAD:
                 packed = products.pack(weights.read(f"{name}.weight"), layout="nk")
                 bias = weights.read(f"{name}.bias") if f"{name}.bias" in weights else None
-                layers[name] = Linear(packed, bias, adapters.get(name))
+                layers[name] = Linear(packed, bias, adapters.get(name), name)
         blocks = []
         for number in range(n_layers):
             name = f"model.layers.{number}"
             attention = AttentionShape(
-                number, inverse_root(head_width), window_of(config, number), config.get("attention_dropout") or 0.0
+                *(number, inverse_root(head_width), window_of(config, number)),
+                *(config.get("attention_dropout") or 0.0, f"{name}.self_attn"),
             )
             found = {
-                norm: RMSNorm(weights.read(f"{norm}.weight"), eps)
+                norm: RMSNorm(weights.read(f"{norm}.weight"), eps, norm)
                 for part in ("input_layernorm", "post_attention_layernorm", "self_attn.q_norm", "self_attn.k_norm")
                 if f"{(norm := f'{name}.{part}')}.weight" in weights
             }
-            blocks.append(LlamaBlock(name, layers, found, attention, head_width, tables))
+            blocks.append(LlamaBlock(name, layers, found, attention, head_width, angles))
         is_tied = config.get("tie_word_embeddings", False)
         head = self.tokens if is_tied else weights.read(f"{HEAD}.weight")
         super().__init__(
             blocks,
-            RMSNorm(weights.read("model.norm.weight"), eps),
-            Head(products.pack(head, layout="nk")),
+            RMSNorm(weights.read("model.norm.weight"), eps, "model.norm"),
+            Head(products.pack(head, layout="nk"), adapters.get(HEAD)),
             n_positions=n_positions,
             key_shape=(key_heads, head_width),
         )

@@ -33,22 +33,23 @@ class LinearShape:
 def target_names(layers: Iterable[str], targets: Sequence[str], *, head: str) -> list[str]:
     """Return the layers that get an adapter, in the model's order.
 
-    As PEFT matches: a target is a layer's whole name or its last parts; `all-linear` is every layer but the head. A
-    target that names no linear layer is refused, where PEFT overlooks it or adapts an embedding.
+    As PEFT matches: a target is a layer's whole name or its last parts; `all-linear` is every layer but the head, which
+    is adapted where it is named, and alone where the embedding is its weight. A target that names no linear layer is
+    refused, where PEFT overlooks it or adapts an embedding.
 
     Raises:
-        RecipeError: a target names no layer, or the head.
+        RecipeError: a target names no layer.
     """
     names = list(layers)
     if tuple(targets) == ALL_LINEAR:
         return [name for name in names if name != head]
     chosen = {target: [name for name in names if name == target or name.endswith(f".{target}")] for target in targets}
     for target, found in chosen.items():
-        if not found or head in found:
+        if not found:
             raise RecipeError(
-                "`lora_target_modules` must name linear layers of the base" + (" other than its head" if found else ""),
+                "`lora_target_modules` must name linear layers of the base",
                 got=target,
-                remedy=f"name some of {', '.join(_last_parts(name for name in names if name != head))}",
+                remedy=f"name some of {', '.join(_last_parts(names))}",
             )
     adapted = {name for found in chosen.values() for name in found}
     return [name for name in names if name in adapted]
@@ -68,7 +69,8 @@ def peft_config(settings: Settings, targets: Sequence[str], *, is_transposed: bo
 
     Args:
         targets: layers with an adapter.
-        is_transposed: the base keeps its weights as [in, out], as GPT-2 does.
+        is_transposed: the last of them keeps its weight as [in, out], as all of GPT-2's do but the head: PEFT finds
+            this out for each layer, and writes what it found last.
     """
     stated = settings.lora_target_modules or ()
     return {

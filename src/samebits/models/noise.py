@@ -60,7 +60,7 @@ class Noise:
     def _drop(self, x: F32, out: F32, p: float, segments: Sequence[Segment], parameter: str) -> F32:
         for segment in segments:
             stream = self._stream(Purpose.DROPOUT, segment.sample, self.adapter_numbers[parameter])
-            dropout(x[segment.rows], p, stream, out=out[segment.rows])
+            dropout(x[segment.rows], p, stream, first=segment.first * x.shape[1], out=out[segment.rows])
         return out
 
     def _stream(self, purpose: Purpose, sample: int, tensor: int) -> Stream:

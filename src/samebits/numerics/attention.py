@@ -22,6 +22,7 @@ from samebits.numerics.arrays import (
     pointer,
 )
 from samebits.numerics.dropout import ATTENTION_STRIDE, threshold_and_scale
+from samebits.numerics.observation import observed
 from samebits.numerics.random import Stream
 
 # Without a window a query sees every key up to its own.
@@ -51,6 +52,7 @@ class Sight:
     stream: Stream | None = None
 
 
+@observed("statistics")
 def attention(q: F32, k: F32, v: F32, sight: Sight, *, out: F32 | None = None, statistics: F32 | None = None) -> F32:
     """Return the values that each query sees, weighted by the softmax of their keys' scores.
 
@@ -92,6 +94,7 @@ def attention(q: F32, k: F32, v: F32, sight: Sight, *, out: F32 | None = None, s
     return out
 
 
+@observed()
 def attention_backward(
     dout: F32,
     q: F32,

@@ -25,26 +25,31 @@ from samebits.numerics.arrays import (
     check_writable,
     pointer,
 )
+from samebits.numerics.observation import observed
 
 
+@observed()
 def convert_f32_bf16(x: F32, *, out: BF16 | None = None) -> BF16:
     """Return x rounded to bfloat16 patterns, ties to even, subnormals kept, NaN made quiet (N-14)."""
     converted: BF16 = _convert("convert_f32_bf16", x, FLOAT32, UINT16, out)
     return converted
 
 
+@observed()
 def convert_bf16_f32(x: BF16, *, out: F32 | None = None) -> F32:
     """Return the float32 of bfloat16 patterns, exactly (N-14)."""
     converted: F32 = _convert("convert_bf16_f32", x, UINT16, FLOAT32, out)
     return converted
 
 
+@observed()
 def convert_f16_f32(x: F16, *, out: F32 | None = None) -> F32:
     """Return the float32 of float16, exactly (N-14)."""
     converted: F32 = _convert("convert_f16_f32", x, FLOAT16, FLOAT32, out)
     return converted
 
 
+@observed()
 def convert_f32_f16(x: F32, *, out: F16 | None = None) -> F16:
     """Return x rounded to float16, ties to even, subnormals kept, NaN made quiet (N-14)."""
     converted: F16 = _convert("convert_f32_f16", x, FLOAT32, FLOAT16, out)

@@ -11,12 +11,14 @@ from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import F32, check_f32, check_shape, check_writable, pointer, row_stride
 from samebits.numerics.host_scalars import decimal_of, nearest_f32
+from samebits.numerics.observation import observed
 from samebits.numerics.random import Stream, check_elements
 
 # Rows and positions of attention weights are numbered by this stride, so that a sample's length does not reach a mask.
 ATTENTION_STRIDE = 2**16
 
 
+@observed()
 def dropout(x: F32, p: float, stream: Stream, *, first: int = 0, out: F32 | None = None) -> F32:
     """Drop elements with probability `p` and scale the others by 1 / (1 - p); for a gradient, do the same to it.
 

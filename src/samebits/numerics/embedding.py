@@ -18,10 +18,12 @@ from samebits.numerics.arrays import (
     row_stride,
     shape_text,
 )
+from samebits.numerics.observation import observed
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
 
+@observed()
 def embedding(table: F32, ids: Ids, *, out: F32 | None = None) -> F32:
     """Return the table's row of each token.
 
@@ -49,6 +51,7 @@ def embedding(table: F32, ids: Ids, *, out: F32 | None = None) -> F32:
     return out
 
 
+@observed()
 def embedding_backward(dout: F32, ids: Ids, out: F32, *, accumulate: bool = False) -> F32:
     """Return the gradient of a table: each row's tokens added in the order of their positions.
 

@@ -11,9 +11,11 @@ from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import F32, pointer
 from samebits.numerics.host_scalars import nearest_f32, settled, square_root
+from samebits.numerics.observation import observed
 from samebits.numerics.random import Stream, check_elements
 
 
+@observed()
 def kaiming_uniform(rows: int, fan_in: int, stream: Stream) -> F32:
     """Draw a matrix from the uniform distribution on [-b, b), b = 1 / sqrt(fan_in).
 

@@ -9,12 +9,14 @@ import numpy as np
 from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import F32, float32_value, pointer, shape_text
+from samebits.numerics.observation import observed
 from samebits.numerics.rows import check_rows, operand, output, vector
 
 I64 = np.ndarray[Any, np.dtype[np.int64]]
 NO_TARGET = -100
 
 
+@observed()
 def cross_entropy(logits: F32, targets: I64) -> F32:
     """Return each row's loss: minus the log-softmax of its target.
 
@@ -36,6 +38,7 @@ def cross_entropy(logits: F32, targets: I64) -> F32:
     return losses
 
 
+@observed()
 def cross_entropy_backward(logits: F32, targets: I64, *, scale: float = 1.0, out: F32 | None = None) -> tuple[F32, F32]:
     """Return each row's loss, and the gradient of `scale` times their sum: no division by the number of targets.
 
@@ -65,6 +68,7 @@ def cross_entropy_backward(logits: F32, targets: I64, *, scale: float = 1.0, out
     return losses, out
 
 
+@observed()
 def loss_sum(losses: F32, targets: I64) -> float:
     """Return the sum of the losses of the rows that have a target.
 

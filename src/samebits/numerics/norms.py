@@ -14,9 +14,11 @@ import numpy as np
 from samebits.errors import NumericsError
 from samebits.numerics import library
 from samebits.numerics.arrays import F32, FLOAT32, float32_value, pointer
+from samebits.numerics.observation import observed
 from samebits.numerics.rows import check_rows, operand, optional_vector, output, output_vector, vector
 
 
+@observed()
 def layer_norm(
     x: F32, weight: F32 | None = None, bias: F32 | None = None, *, eps: float, out: F32 | None = None
 ) -> tuple[F32, F32, F32]:
@@ -51,6 +53,7 @@ def layer_norm(
     return out, mean, rstd
 
 
+@observed()
 def layer_norm_backward(
     dy: F32,
     x: F32,
@@ -81,6 +84,7 @@ def layer_norm_backward(
     return _backward("layer_norm_backward", dy, x, {"mean": mean, "rstd": rstd}, weight, out=out, accumulate=accumulate)
 
 
+@observed()
 def layer_norm_backward_weight(
     dy: F32,
     x: F32,
@@ -123,6 +127,7 @@ def layer_norm_backward_weight(
     return out, out_bias
 
 
+@observed()
 def rms_norm(x: F32, weight: F32 | None = None, *, eps: float, out: F32 | None = None) -> tuple[F32, F32]:
     """Divide each row by its root mean square, then scale.
 
@@ -151,6 +156,7 @@ def rms_norm(x: F32, weight: F32 | None = None, *, eps: float, out: F32 | None =
     return out, rstd
 
 
+@observed()
 def rms_norm_backward(
     dy: F32, x: F32, rstd: F32, weight: F32 | None = None, *, out: F32 | None = None, accumulate: bool = False
 ) -> F32:
@@ -173,6 +179,7 @@ def rms_norm_backward(
     return _backward("rms_norm_backward", dy, x, {"rstd": rstd}, weight, out=out, accumulate=accumulate)
 
 
+@observed()
 def rms_norm_backward_weight(dy: F32, x: F32, rstd: F32, *, out: F32 | None = None, accumulate: bool = False) -> F32:
     """Return the gradient of `rms_norm`'s weight: a sum over the rows given.
 

@@ -25,6 +25,7 @@ from samebits.numerics.host_scalars import (
     settled,
     square_root,
 )
+from samebits.numerics.observation import observed
 
 # Added to the norm before it divides, as torch does.
 NORM_EPSILON = Fraction(1, 10**6)
@@ -69,6 +70,7 @@ class AdamW:
                 raise NumericsError(must, got=repr(getattr(self, name)), where="N-13")
 
 
+@observed("gradient")
 def gradient_norm(gradient: F32, tensors: FlatTensors, *, n_targets: int = 1) -> float:
     """Divide the summed gradient by the number of target tokens, in place, and return the mean gradient's length.
 
@@ -155,6 +157,7 @@ def _one_minus(power: Enclosure) -> Enclosure:
     return 1 - power[1], 1 - power[0]
 
 
+@observed("parameter", "mean", "square")
 def adamw(parameter: F32, gradient: F32, mean: F32, square: F32, scalars: F32) -> None:
     """Make one update of AdamW, in place.
 

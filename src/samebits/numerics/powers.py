@@ -9,9 +9,11 @@ import numpy as np
 
 from samebits.numerics import library
 from samebits.numerics.arrays import F32, check_f32, float32_value, pointer, row_stride
+from samebits.numerics.observation import observed
 from samebits.numerics.pointwise import call_of_two, call_of_x
 
 
+@observed()
 def pow(x: F32, exponent: F32 | float, *, out: F32 | None = None) -> F32:  # noqa: A001 - aten's name
     """Return x to the power of `exponent`, an array like x or one float32 value (N-15)."""
     if isinstance(exponent, np.ndarray):
@@ -20,16 +22,19 @@ def pow(x: F32, exponent: F32 | float, *, out: F32 | None = None) -> F32:  # noq
     return call_of_x("sb_pow_scalar_f32", "pow, N-15", x, out, scalar)
 
 
+@observed()
 def rsqrt(x: F32, *, out: F32 | None = None) -> F32:
     """Return 1 / sqrt(x), rounded twice (N-15)."""
     return call_of_x("sb_rsqrt_f32", "rsqrt, N-15", x, out)
 
 
+@observed()
 def reciprocal(x: F32, *, out: F32 | None = None) -> F32:
     """Return 1 / x (N-15)."""
     return call_of_x("sb_reciprocal_f32", "reciprocal, N-15", x, out)
 
 
+@observed()
 def vector_norm(x: F32) -> F32:
     """Return the Euclidean norm of each row.
 

@@ -13,6 +13,7 @@ from samebits.numerics import library
 from samebits.numerics.arrays import F32, FLOAT32, check_shape, empty_by_lines, pointer
 from samebits.numerics.library import Kernels
 from samebits.numerics.matrices import bias_pointer, left_operand, matrix, output, right_operand
+from samebits.numerics.observation import observed
 
 _DTYPES = (FLOAT32,)
 
@@ -55,6 +56,7 @@ def pack(weight: F32, *, layout: Literal["nk", "kn"]) -> PackedWeight:
     return PackedWeight(n, k, data, owner)
 
 
+@observed()
 def linear(
     x: F32, weight: PackedWeight, bias: F32 | None = None, *, out: F32 | None = None, accumulate: bool = False
 ) -> F32:
@@ -85,6 +87,7 @@ def linear(
     return out
 
 
+@observed()
 def linear_backward(dy: F32, weight: PackedWeight, *, out: F32 | None = None, accumulate: bool = False) -> F32:
     """Return the gradient of `linear`'s input: dy times the transpose of the packed weight.
 
@@ -114,6 +117,7 @@ def linear_backward(dy: F32, weight: PackedWeight, *, out: F32 | None = None, ac
     return out
 
 
+@observed()
 def mm(a: F32, b: F32, bias: F32 | None = None, *, out: F32 | None = None, accumulate: bool = False) -> F32:
     """Return the matrix product of two plain arrays, plus the bias.
 

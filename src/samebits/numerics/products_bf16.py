@@ -11,6 +11,7 @@ from typing import Literal
 from samebits.numerics import library
 from samebits.numerics.arrays import BF16, F32, FLOAT32, UINT16, empty_by_lines, pointer
 from samebits.numerics.matrices import bias_pointer, left_operand, output, right_operand
+from samebits.numerics.observation import observed
 
 # What an operand may be: float32, rounded as it is read (N-14), or patterns of bfloat16.
 DTYPES = (FLOAT32, UINT16)
@@ -53,6 +54,7 @@ def pack_bf16(weight: F32 | BF16, *, layout: Literal["nk", "kn"]) -> PackedWeigh
     return PackedWeightBf16(n, k, data)
 
 
+@observed()
 def linear_bf16(
     x: F32 | BF16,
     weight: PackedWeightBf16,
@@ -89,6 +91,7 @@ def linear_bf16(
     return out
 
 
+@observed()
 def linear_backward_bf16(
     dy: F32 | BF16, weight: PackedWeightBf16, *, out: F32 | None = None, accumulate: bool = False
 ) -> F32:

@@ -10,6 +10,7 @@ import numpy as np
 
 from samebits.errors import NumericsError
 from samebits.numerics import library
+from samebits.numerics.observation import observed
 from samebits.numerics.philox import Words
 
 VERSION = 1
@@ -75,6 +76,7 @@ def check_elements(first: int, n: int, *, where: str) -> None:
         raise NumericsError("elements of a random stream must be from 0 to 2^42 - 1", got=got, where=where)
 
 
+@observed()
 def words(stream: Stream, n: int, *, first: int = 0) -> Words:
     """Return the words of `n` elements of a stream.
 

@@ -6,8 +6,10 @@ import numpy as np
 
 from samebits.numerics import library
 from samebits.numerics.arrays import F32, check_f32, check_shape, pointer, row_stride
+from samebits.numerics.observation import observed
 
 
+@observed()
 def sum(x: F32) -> F32:  # noqa: A001 - aten's name
     """Return the sum of each row.
 
@@ -23,6 +25,7 @@ def sum(x: F32) -> F32:  # noqa: A001 - aten's name
     return _reduce("sum", x)
 
 
+@observed()
 def amax(x: F32) -> F32:
     """Return the largest element of each row.
 
@@ -38,6 +41,7 @@ def amax(x: F32) -> F32:
     return _reduce("amax", x)
 
 
+@observed()
 def dot(x: F32, y: F32) -> F32:
     """Return the inner product of each row of `x` with the same row of `y`.
 

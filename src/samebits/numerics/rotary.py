@@ -23,6 +23,7 @@ from samebits.numerics.arrays import (
     row_stride,
 )
 from samebits.numerics.host_scalars import Enclosure, decimal_of, nearest_f32, rational_power, settled
+from samebits.numerics.observation import observed
 
 # Float32 holds every whole number up to this one.
 POSITION_LIMIT = 2**24
@@ -101,6 +102,7 @@ def tables(n_positions: int, frequencies: F32) -> tuple[F32, F32]:
     return functions.cos(angles), functions.sin(angles)
 
 
+@observed()
 def rotate(x: F32, cos: F32, sin: F32, *, out: F32 | None = None) -> F32:
     """Return each pair of numbers turned by its row's angle.
 
@@ -119,6 +121,7 @@ def rotate(x: F32, cos: F32, sin: F32, *, out: F32 | None = None) -> F32:
     return _apply("rotate", x, cos, sin, out, backward=False)
 
 
+@observed()
 def rotate_backward(dout: F32, cos: F32, sin: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient of what `rotate` turned: its own gradient, turned by the negative angle.
 

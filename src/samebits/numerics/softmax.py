@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from samebits.numerics import library
 from samebits.numerics.arrays import F32
+from samebits.numerics.observation import observed
 from samebits.numerics.rows import check_rows, operand, output
 
 
+@observed()
 def softmax(x: F32, *, out: F32 | None = None) -> F32:
     """Return exp(x) over its sum, row by row.
 
@@ -24,6 +26,7 @@ def softmax(x: F32, *, out: F32 | None = None) -> F32:
     return _over_rows("softmax", {"x": x}, out)
 
 
+@observed()
 def log_softmax(x: F32, *, out: F32 | None = None) -> F32:
     """Return x less the logarithm of the sum of exp(x), row by row.
 
@@ -40,6 +43,7 @@ def log_softmax(x: F32, *, out: F32 | None = None) -> F32:
     return _over_rows("log_softmax", {"x": x}, out)
 
 
+@observed()
 def softmax_backward(dy: F32, y: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient of `softmax`'s x.
 
@@ -57,6 +61,7 @@ def softmax_backward(dy: F32, y: F32, *, out: F32 | None = None) -> F32:
     return _over_rows("softmax_backward", {"dy": dy, "y": y}, out)
 
 
+@observed()
 def log_softmax_backward(dy: F32, y: F32, *, out: F32 | None = None) -> F32:
     """Return the gradient of `log_softmax`'s x.
 

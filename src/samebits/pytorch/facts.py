@@ -30,7 +30,7 @@ def torch_facts() -> dict[str, Any]:
         "onednn_version": _found(r"MKL-DNN v([0-9.]+)", shown),
         "onednn_enabled": bool(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled),
         "openmp": _found(r"- OpenMP (.+)", shown),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_capability": cpu_capability(),
         "n_threads": torch.get_num_threads(),
         "n_interop_threads": torch.get_num_interop_threads(),
         "n_openmp_threads": threads.get("OpenMP"),
@@ -38,6 +38,11 @@ def torch_facts() -> dict[str, Any]:
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "probes": probes(),
     }
+
+
+def cpu_capability() -> str:
+    """Return the instruction set that torch's own kernels run on in this process: `DEFAULT`, `AVX2`, `AVX512`."""
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def probes() -> dict[str, str]:

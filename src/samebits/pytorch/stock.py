@@ -7,7 +7,7 @@ norm, and AdamW is torch's fused one, Trainer's default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from samebits.pytorch.evaluation import evaluate, summed_loss
 from samebits.pytorch.execution import deciding_facts, execution_document, set_threads
 from samebits.pytorch.facts import torch_facts
 from samebits.pytorch.generation import continue_prompts
+from samebits.pytorch.operations import StepObserver, observing
 from samebits.pytorch.quiet import quiet_libraries
 from samebits.pytorch.seeds import seed_generators
 from samebits.pytorch.snapshots import TrainingState, bring_back, restore, snapshot
-from samebits.recipe.settings import STOCK, Settings
+from samebits.recipe.settings import STEP_LEVEL, STOCK, Settings
 from samebits.record.checkpoint import Checkpoint, keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
@@ -35,6 +36,7 @@ from samebits.record.execution import Stopwatch
 from samebits.record.fingerprint import fingerprint
 from samebits.record.finite import check_loss, check_tensors
 from samebits.record.layout import RunFolder
+from samebits.record.operations import FOLDER, Header, Level, OperationTrace, write_operations
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress
 from samebits.record.target import check_target, finished_run
@@ -78,8 +80,11 @@ def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, 
     watch.lap("load_s")
     progress.on_start(training.n_steps, training.step + 1)
     while training.step < training.n_steps:
-        record = training.take_step()
-        step = training.step
+        if settings.trace_level == STEP_LEVEL:
+            training.take_step()
+        else:
+            write_operations(run.path / FOLDER, training.trace_step(settings.trace_level))
+        step, record = training.step, training.records[-1]
         progress.on_step(step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
         if step % settings.save_steps == 0 and step < training.n_steps:
             tensors, document = snapshot(training.state, training.deciding)
@@ -129,6 +134,11 @@ class StockTraining:
         """Optimizer steps done."""
         return self.state.step
 
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The trace so far: a record for each step done."""
+        return self.state.trace
+
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from a verified checkpoint of this recipe.
 
@@ -145,6 +155,30 @@ class StockTraining:
             NonFiniteError: a loss, gradient or parameter is NaN or infinite.
         """
         return take_step(self.state, self.plans[self.step], self.inputs.data.train.samples, self.settings)
+
+    @quiet_libraries()
+    def trace_step(self, level: Level, keep: Container[int] = ()) -> OperationTrace:
+        """Take the next optimizer step and return the digests of its outputs.
+
+        Args:
+            keep: numbers of the outputs whose tensors are kept too, in memory.
+        Raises:
+            NonFiniteError: a loss, gradient or parameter is NaN or infinite.
+        """
+        observer, plan = StepObserver(level, keep), self.plans[self.step]
+        with observing(self.state.model, observer):
+            record = take_step(self.state, plan, self.inputs.data.train.samples, self.settings, observer)
+        return observer.recorder.trace(
+            Header(
+                level=level,
+                step=self.step,
+                numerics=STOCK,
+                numerics_version=None,
+                **{name: self.deciding[name] for name in ("isa", "n_threads", "libraries")},
+                recipe_sha256=recipe_digest(self.recipe),
+                trace_line_sha256=record["sha256"],
+            )
+        )
 
     @quiet_libraries()
     def golden_documents(self) -> dict[str, Any]:
@@ -186,10 +220,16 @@ def begin(base: Path, settings: Settings, *, n_steps: int) -> TrainingState:
 
 
 def take_step(
-    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], settings: Settings
+    state: TrainingState,
+    plan: StepPlan,
+    samples: Sequence[TokenSample],
+    settings: Settings,
+    observer: StepObserver | None = None,
 ) -> dict[str, Any]:
     """Take one optimizer step; add its record to the trace and return it.
 
+    Args:
+        observer: is told where the step is.
     Raises:
         NonFiniteError: a loss, gradient or parameter is NaN or infinite.
     """
@@ -197,10 +237,11 @@ def take_step(
         # Trainer's data loader draws a seed for its workers at the start of every epoch, without any worker too.
         torch.empty((), dtype=torch.int64).random_()
         state.epoch = plan.epoch
-    places = [index for micro_batch in plan.micro_batches for index in micro_batch]
-    chosen = [samples[index] for index in places]
+    chosen = [samples[index] for index in plan.places]
     n_targets = n_target_tokens(chosen)
-    loss_sum = _accumulate_gradients(state, plan, samples, n_targets)
+    loss_sum = _accumulate_gradients(state, plan, samples, n_targets, observer)
+    if observer is not None:
+        observer.begin_update()
     gradients = {name: parameter.grad for name, parameter in state.parameters.items() if parameter.grad is not None}
     check_tensors(arrays(gradients), "gradient", plan.step)
     gradients_sha256 = tensors_sha256(arrays(gradients))
@@ -212,7 +253,7 @@ def take_step(
     check_tensors(arrays(state.parameters), "parameter", plan.step)
     record = step_record(
         step=plan.step,
-        sample_ids=places,
+        sample_ids=plan.places,
         token_sha256=token_ids_sha256(chosen),
         sample_tokens_sha256=[token_ids_sha256([sample]) for sample in chosen],
         loss=loss_sum / n_targets,
@@ -230,12 +271,18 @@ def take_step(
 
 
 def _accumulate_gradients(
-    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], n_targets: int
+    state: TrainingState,
+    plan: StepPlan,
+    samples: Sequence[TokenSample],
+    n_targets: int,
+    observer: StepObserver | None,
 ) -> float:
     """Add up the gradients of a step's forward passes; return the sum of its losses, added as binary64 in order."""
     state.model.train()
     step_loss_sum = 0.0
     for micro_batch in plan.micro_batches:
+        if observer is not None:
+            observer.begin_pass(micro_batch)
         loss_sum = summed_loss(state.model, [samples[index] for index in micro_batch])
         check_loss(loss_sum.item(), plan.step)
         # Divided as Trainer divides, by a float32 scalar, before the gradients are taken.

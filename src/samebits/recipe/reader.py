@@ -72,7 +72,7 @@ def read_settings(path: Path | None = None, overrides: Iterable[str] = ()) -> Se
     Raises:
         RecipeError: an unreadable file, an unknown key, a value out of bounds.
     """
-    values = _resolve_paths(_canonical_names(_read_file(path), str(path)), path.parent) if path else {}
+    values = resolve_paths(_canonical_names(_read_file(path), str(path)), path.parent) if path else {}
     origins: dict[str, str] = {}
     for pair in overrides:
         key, equals, text = pair.partition("=")
@@ -192,7 +192,8 @@ def _mark(mark: Any) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}"
 
 
-def _resolve_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+def resolve_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Take model, data and template from `folder` where they are there; change and return `values`."""
     for key in ("model_name_or_path", "dataset_name", "eval_dataset_name", "chat_template"):
         value = values.get(key)
         if isinstance(value, str) and value not in ("", EMBEDDED, *RESERVED_TEMPLATES) and _exists(folder / value):

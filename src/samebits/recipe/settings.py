@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -23,6 +23,9 @@ Role = Literal["recipe", "execution", "location"]
 
 STOCK, PORTABLE_F32 = "stock", "portable-f32"
 """The numerics profiles: PyTorch's own kernels, and the arithmetic of docs/spec/numerics.md."""
+
+STEP_LEVEL: Final = "step"
+"""The trace level that costs next to nothing: `golden/trace.jsonl` alone."""
 
 EMBEDDED = "embedded"
 """The name of the model and of the dataset that come with the package."""
@@ -214,6 +217,10 @@ class Settings(BaseModel):
     )
     save_total_limit: Annotated[Count | None, _execution()] = Field(
         None, description="checkpoints kept, the newest; all where it is left out"
+    )
+    trace_level: Annotated[Literal["step", "module", "op"], _execution()] = Field(
+        "step",
+        description="what is digested: each step, or under observed/operations/ every module's or operation's output",
     )
     logging_steps: Annotated[Count, _execution()] = Field(1, description="optimizer steps between printed lines")
     environment: Annotated[Name | None, _execution()] = Field(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from samebits.errors import UsageError
+from samebits.record.process import process_facts
 from samebits.record.processor import ROOT, read_text
 
 MAX_THREADS = 1024
@@ -63,6 +64,7 @@ class Stopwatch:
             "timings_s": {**self._timings_s, "total_s": round(time.perf_counter() - self._first_s, 3)},
             "peak_memory_bytes": peak_memory_bytes(),
             "resumed_from": list(resumed_from),
+            "process": process_facts(),
         }
 
 

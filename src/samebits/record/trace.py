@@ -84,7 +84,7 @@ def step_record(
         "optimizer_sha256": optimizer_sha256,
         "previous_sha256": previous_sha256,
     }
-    return {**record, "sha256": _record_sha256(record)}
+    return {**record, "sha256": record_sha256(record)}
 
 
 def trace_bytes(records: Iterable[Mapping[str, Any]]) -> bytes:
@@ -124,7 +124,19 @@ def read_trace(data: bytes, where: str) -> list[dict[str, Any]]:
     return records
 
 
-def _record_sha256(record: Mapping[str, Any]) -> str:
+def check_record(record: Mapping[str, Any], where: str) -> None:
+    """Check one record by itself: that it is one, and has the digest that it states.
+
+    Raises:
+        RecordError: it is not.
+    """
+    found = _read_line(dump_json(dict(record)).rstrip(b"\n"), where)
+    if found["sha256"] != record_sha256(found):
+        raise RecordError("a record must have the digest it states (it was changed)", where=where)
+
+
+def record_sha256(record: Mapping[str, Any]) -> str:
+    """Return the digest that a record must state under "sha256" (R-32)."""
     return sha256_bytes(dump_json({key: value for key, value in record.items() if key != "sha256"}))
 
 
@@ -169,7 +181,7 @@ def _check_hex_float(name: str, text: Any, where: str) -> None:
 
 
 def _check_link(record: Mapping[str, Any], number: int, previous_sha256: str, where: str) -> None:
-    if record["sha256"] != _record_sha256(record):
+    if record["sha256"] != record_sha256(record):
         raise RecordError("a record must have the digest it states (it was changed)", where=where)
     if record["previous_sha256"] != previous_sha256:
         raise RecordError(

@@ -13,6 +13,7 @@ from typing import Any
 
 from samebits.errors import MissingExtraError
 from samebits.report.conclusions import reference_runs
+from samebits.report.matrix import RUNNING, WAITING, FactorLine, matrix_of
 from samebits.report.plots import N_CURVE_STYLES, dash_of, draw_loss_differences, draw_losses
 from samebits.report.scores import SCORE_PLACES
 
@@ -22,6 +23,7 @@ SHOWN_DIGITS = 12
 N_DIGEST_COLOURS = 8
 NOT_TESTED = "not tested"
 MARKS = {"same": "✓", "different": "≠", "undecided": "?", NOT_TESTED: "-", "missing": "∅", "golden": "★"}
+MATRIX_MARKS = {**MARKS, WAITING: "·", RUNNING: "▸"}
 HEADLINES = {
     "same": "Same bits",
     "different": "Different bits",
@@ -66,6 +68,8 @@ def render_page(document: Document) -> str:
         untested=untested_profiles(document["experiment"]),
         titles={recipe["recipe_sha256"]: title_of(recipe, document) for recipe in document["recipes"]},
         row_groups=_row_groups(document["experiment"]),
+        factor_lines=_factor_lines(document["experiment"]),
+        matrix_marks=MATRIX_MARKS,
         both=_both_profiles(document),
         matrices=[_matrix(recipe, document) for recipe in document["recipes"]],
         plots=[plot for plot in plots if plot["curves"]],
@@ -173,6 +177,10 @@ def _row_groups(experiment: Document | None) -> list[dict[str, Any]]:
     rows = experiment["rows"] if experiment else []
     profiles = dict.fromkeys(row["profile"] for row in rows)
     return [{"profile": profile, "rows": [row for row in rows if row["profile"] == profile]} for profile in profiles]
+
+
+def _factor_lines(experiment: Document | None) -> list[FactorLine]:
+    return matrix_of(experiment["rows"], experiment["culprits"], experiment["factors"]) if experiment else []
 
 
 def _both_profiles(document: Document) -> dict[str, Any] | None:

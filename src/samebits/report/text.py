@@ -50,7 +50,7 @@ def render(comparisons: Sequence[Comparison], *, width: int | None = None) -> st
         ]
     for comparison in comparisons:
         lines += [*_comparison_lines(comparison), ""]
-    pieces = (piece for line in lines for piece in wrapped(line, width))
+    pieces = (piece for line in lines for piece in wrap(line, width))
     return "\n".join(pieces).rstrip("\n") + "\n"
 
 
@@ -127,10 +127,11 @@ def _value_texts(node: Difference) -> Iterator[str]:
         return
     for side, value in (("golden", node.golden), ("candidate", node.candidate)):
         if _ONE_SIDED.get(node.kind, side) == side:
-            yield f"{side} {_show(value, node.kind)}"
+            yield f"{side} {show_value(value, node.kind)}"
 
 
-def _show(value: Any, kind: str) -> str:
+def show_value(value: Any, kind: str) -> str:
+    """Return a value of a node as text: a digest cut, a text escaped, all else as JSON."""
     if isinstance(value, str) and _DIGEST.fullmatch(value):
         return value[:SHOWN_DIGEST_DIGITS]
     if isinstance(value, str) and kind not in _JSON_KINDS and value == value.strip() and value:
@@ -172,8 +173,8 @@ def clean(text: str, limit: int | None = None) -> str:
     return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 
-def wrapped(line: str, width: int | None) -> list[str]:
-    """Return a line cut into lines of at most `width` columns; as it is where that is None."""
+def wrap(line: str, width: int | None) -> list[str]:
+    """Return a line in pieces of at most `width` columns, the later ones indented; whole where `width` is None."""
     if width is None or len(line) <= width:
         return [line.rstrip()]
     indent = line[: len(line) - len(line.lstrip())]

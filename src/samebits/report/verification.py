@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samebits.errors import printable
-from samebits.report.text import INDENT, clean, difference_lines, wrapped
+from samebits.report.text import INDENT, clean, difference_lines, wrap
 from samebits.verify.verification import Verification
 
 MAX_PARTS = 8
@@ -19,7 +19,7 @@ def render_verification(found: Verification, *, engine: str, width: int | None =
         engine: what executed the steps, in a few words.
         width: columns to wrap at; None for a pipe.
     """
-    pieces = (piece for line in _lines(found, engine) for piece in wrapped(line, width))
+    pieces = (piece for line in _lines(found, engine) for piece in wrap(line, width))
     return "\n".join(pieces).rstrip("\n") + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,13 +30,16 @@ def judge(variation: Variation, row: Row, run: Run, runs: Mapping[str, Run]) -> 
         return replace(row, verdict="golden" if run.state == "complete" else "undecided")
     if expected is None or run.state == "damaged":
         return replace(row, verdict="different", held=False)
+    parts = variation.parts or (variation,)
+    row = replace(row, unseen=_unseen(parts, run, expected))
     if run.golden_digest != expected.golden_digest:
         # Another recipe is no effect of the machine: then something other than the variation was changed.
         held = variation.expectation == "may differ" and run.recipe_sha256 == expected.recipe_sha256
         return replace(row, verdict="different", held=held, reason=row.reason or _what_differs(run, expected))
-    if variation.facts and _has_same_facts(variation, run, expected):
+    if len(row.unseen) == len(parts):
         return replace(row, verdict="not tested", reason=NO_EFFECT)
-    return replace(row, verdict="same", held=True)
+    told = [row.reason, f"no trace of {', '.join(row.unseen)}"] if row.unseen else [row.reason]
+    return replace(row, verdict="same", held=True, reason="; ".join(filter(None, told)))
 
 
 def facts_of(run: Run) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def facts_of(run: Run) -> dict[str, Any]:
         training = read_object(run.path, _METADATA)
     except RecordError:
         training = {}
-    return {"execution": run.execution, "env": run.fingerprint, "training": training}
+    return {"execution": run.execution, "env": run.fingerprint, "training": training, "n_steps": len(run.trace)}
 
 
 def _what_differs(run: Run, expected: Run) -> str:
@@ -55,6 +58,9 @@ def _what_differs(run: Run, expected: Run) -> str:
     return f"other bits in {', '.join(name.removeprefix('golden/') for name in names)}"
 
 
-def _has_same_facts(variation: Variation, run: Run, expected: Run) -> bool:
+def _unseen(parts: Sequence[Variation], run: Run, expected: Run) -> tuple[str, ...]:
+    """Return the names of the changes of which the run's own record shows nothing."""
     ours, golden = facts_of(run), facts_of(expected)
-    return all(fact(ours, name) == fact(golden, name) for name in variation.facts)
+    return tuple(
+        part.name for part in parts if part.facts and all(fact(ours, name) == fact(golden, name) for name in part.facts)
+    )

@@ -44,7 +44,11 @@ def stock_variations(
         only: the same.
     """
     wanted = set(only or FACTORS)
-    makers = {**(surroundings(STOCK, scratch, full=True) if full else {}), **machine(facts, full=full)}
+    arithmetic = machine(facts, full=full)
+    makers = {
+        **(surroundings(STOCK, scratch, full=True) if full else {}),
+        **{factor: arithmetic[factor] for factor in MACHINE},
+    }
     made = {factor: make() for factor, make in makers.items() if factor in wanted}
     table = [variation for found in made.values() for variation in found]
     return table + (stock_pairs(list(made.values()), scratch) if full and PAIRS in wanted else [])

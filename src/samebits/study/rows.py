@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from samebits.errors import RecordError
-from samebits.recipe.settings import PORTABLE_F32, STOCK
+from samebits.recipe.settings import STOCK
 from samebits.record.files import read_object
 from samebits.record.manifest import require_keys
+from samebits.report.matrix import NOT_RUN
 from samebits.study.variation import GOLDEN_RUNS
 
 STUDY_FILE = "study.json"
 EXIT_CODES = {"held": 0, "broken": 1, "undecided": 2}
-NOT_RUN = "not run"
 VERDICTS = ("golden", "same", "different", "not tested", "undecided")
 
 
@@ -27,6 +28,8 @@ class Row:
         profile: numerics profile that was trained.
         verdict: one of VERDICTS.
         held: whether the expectation held; None where that was not tested or could not be told.
+        parts: factor and name of each change that the run is together; none where it is one.
+        unseen: names of the changes of which the run's own record shows nothing.
     """
 
     profile: str
@@ -39,21 +42,68 @@ class Row:
     held: bool | None = None
     reason: str = NOT_RUN
     golden_digest: str | None = None
+    parts: tuple[tuple[str, str], ...] = ()
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """What makes a run differ, minimised.
+
+    Args:
+        run: in which the difference was seen first.
+        changes: names of the variations that make it; none where it came with nothing changed.
+        shown_by: the run with these changes alone; None where it did not show again.
+        against: the run that it differs from.
+    """
+
+    run: str
+    changes: tuple[str, ...]
+    shown_by: str | None
+    against: str
+
+    def next_step(self, runs: Path) -> str | None:
+        """Return the command that finds where the bits part; None where they did not part again."""
+        if self.shown_by is None:
+            return None
+        return f"samebits bisect {shlex.join(str(runs / name) for name in (self.against, self.shown_by))}"
+
+    @property
+    def sentence(self) -> str:
+        """Return what is to blame, in one sentence."""
+        if self.shown_by is None:
+            return f"{self.run} differed, and not again with the same changes: the bits change by chance"
+        if not self.changes:
+            return f"{self.run} differs with nothing changed: no factor is needed"
+        alone = "alone changes" if len(self.changes) == 1 else "change, only together,"
+        return f"{' and '.join(self.changes)} {alone} the bits"
 
 
 @dataclass
 class Experiment:
-    """A study's rows so far, and what follows from them."""
+    """The rows of a study or of `samebits vary` so far, and what follows from them.
+
+    Args:
+        command: makes it again.
+        require_all: what was not tested leaves it undecided.
+        unbroken: verdict where stock was varied and nothing broke it.
+        pairs: of values of two factors: how many stood together in a run that shows both, and how many there are.
+        factors: in the order in which they are told; as they come where left out.
+    """
 
     command: str
     require_all: bool = False
     is_complete: bool = False
     rows: list[Row] = field(default_factory=list)
+    unbroken: str = "broken"
+    culprits: list[Culprit] = field(default_factory=list)
+    pairs: tuple[int, int] | None = None
+    factors: tuple[str, ...] = ()
 
     @property
     def golden_digest(self) -> str | None:
-        """The golden digest of the portable side; None where it has no complete golden run."""
-        golden = self._golden(PORTABLE_F32)
+        """The golden digest of the first side; None where it has no complete golden run."""
+        golden = next(iter(self._golden_rows()), None)
         return golden.golden_digest if golden is not None and golden.verdict == "golden" else None
 
     @property
@@ -62,6 +112,9 @@ class Experiment:
         found = [f"{row.run}: the expectation `{row.expectation}` did not hold: {row.reason}" for row in self._broken()]
         if self._nothing_varied():
             found.append("No machine factor changed the bits of stock: the variations did not vary anything.")
+        found += [culprit.sentence for culprit in self.culprits]
+        if self.pairs is not None and self.pairs[0] < self.pairs[1]:
+            found.append(f"{self.pairs[0]} of {self.pairs[1]} pairs of values stood together in a run that shows both.")
         found += [f"{row.run} could not be judged: {row.reason}" for row in self.rows if row.verdict == "undecided"]
         if (baseline := self._missing_baseline()) is not None:
             found.append(f"stock, the baseline that must break, was not tested: {baseline.reason}.")
@@ -72,8 +125,10 @@ class Experiment:
     @property
     def verdict(self) -> str:
         """Return `broken` if an expectation did not hold, else `undecided` if one could not be judged, else `held`."""
-        if self._broken() or self._nothing_varied():
+        if self._broken():
             return "broken"
+        if self._nothing_varied():
+            return self.unbroken
         undecided = not self.is_complete or any(row.verdict == "undecided" for row in self.rows)
         return "undecided" if undecided or (self.require_all and self._untested()) else "held"
 
@@ -109,6 +164,9 @@ class Experiment:
             "verdict": self.verdict,
             "sentence": self.sentence,
             "findings": self.findings,
+            "culprits": [asdict(culprit) for culprit in self.culprits],
+            "pairs": self.pairs,
+            "factors": self.factors,
             "rows": [asdict(row) for row in self.rows],
         }
 
@@ -149,8 +207,8 @@ def read_experiment(folder: Path) -> dict[str, Any] | None:
     require_keys(document, set(Experiment("").document()), where)
     if not all(isinstance(document[key], str) for key in ("command", "sentence", "verdict")):
         raise RecordError("command, sentence and verdict must be texts", where=where)
-    if not isinstance(document["findings"], list):
-        raise RecordError("findings must be a list", where=where)
+    if not all(isinstance(document[key], list) for key in ("findings", "culprits")):
+        raise RecordError("findings and culprits must be lists", where=where)
     if not isinstance(document["rows"], list) or not all(isinstance(row, dict) for row in document["rows"]):
         raise RecordError("rows must be a list of objects", where=where)
     _check_rows(document["rows"], where)

@@ -13,21 +13,14 @@ from pathlib import Path
 from typing import Protocol
 
 from samebits.errors import StorageError, printable
+from samebits.study import launcher
 
 DEFAULT_TIMEOUT_S = 600.0
 GRACE_S = 5.0
 TAIL_LINES = 20
 TAIL_BYTES = 8192
-# Linux ends a child with the process that started it, if that child asks for it; its program inherits the wish. This
-# launcher asks, and then becomes the program. A parent that died before is seen by the child's new one.
-_ENDED_WITH_PARENT = """
-import ctypes, os, signal, sys
-PR_SET_PDEATHSIG = 1
-ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
+_TRIAL_LIMIT_S = 30
+_LAUNCHER = (sys.executable, "-I", "-S", str(Path(launcher.__file__).resolve()))
 _HOSTED = "{prelude}\nfrom samebits.cli.main import run\nraise SystemExit(run())"
 
 
@@ -43,6 +36,8 @@ class Job:
         settings: `key=value` pairs for `--set`.
         prelude: Python statements to run first in the same process; None starts samebits as a program.
         resume: go on with a run that lies in `run`.
+        recipe: the recipe file; the embedded recipe where left out.
+        changes: what the child is before it starts; see `launcher.CHANGES`.
     """
 
     run: Path
@@ -52,6 +47,8 @@ class Job:
     settings: Sequence[str] = ()
     prelude: str | None = None
     resume: bool = False
+    recipe: Path | None = None
+    changes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -123,10 +120,9 @@ class ChildRunner:
         entry = ["-m", "samebits"] if job.prelude is None else ["-c", _HOSTED.format(prelude=job.prelude)]
         settings = [argument for pair in job.settings for argument in ("--set", pair)]
         resume = ["--resume"] * job.resume
-        command = [*self.python, *entry, "train", "--out", str(job.run), "--json", *resume, *settings]
-        if sys.platform != "linux":
-            return command
-        return [sys.executable, "-I", "-S", "-c", _ENDED_WITH_PARENT, str(os.getpid()), *command]
+        recipe = [] if job.recipe is None else [str(job.recipe)]
+        command = [*self.python, *entry, "train", *recipe, "--out", str(job.run), "--json", *resume, *settings]
+        return launched(command, job.changes)
 
     def _environment(self, job: Job) -> dict[str, str]:
         environment = {**os.environ, **job.environment}
@@ -134,6 +130,24 @@ class ChildRunner:
         if path := environment.get("PYTHONPATH"):
             environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in path.split(os.pathsep))
         return environment
+
+
+def launched(command: Sequence[str], changes: Sequence[str] = ()) -> list[str]:
+    """Return the command line that applies changes and then becomes `command`; on Linux it ends with this process."""
+    if sys.platform != "linux" and not changes:
+        return list(command)
+    return [*_LAUNCHER, str(os.getpid()), *changes, launcher.CHANGES_END, *command]
+
+
+def refusal(changes: Sequence[str]) -> str | None:
+    """Return why this system does not allow changes, by trying them on a child that does nothing; None if it does."""
+    command = launched([sys.executable, "-I", "-S", "-c", ""], changes)
+    done = subprocess.run(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=_TRIAL_LIMIT_S, check=False
+    )
+    if done.returncode == 0:
+        return None
+    return printable(done.stderr.strip().rpartition("\n")[2]) or _describe_exit(done.returncode)
 
 
 def read_tail(log: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from samebits.pytorch.extra import missing_libraries
 from samebits.recipe.settings import STOCK
+from samebits.study.knobs import KNOBS
 from samebits.study.surroundings import Makers, all_at_once
 from samebits.study.variation import PAIRS, Variation, fact, of_profile
 
@@ -46,6 +47,7 @@ def machine(facts: Mapping[str, Any], *, full: bool) -> Makers:
         "threads": lambda: _threads(facts, full=full),
         "aten": lambda: _capabilities(facts),
         "mkl": lambda: _mkl(facts, full=full),
+        "onednn": lambda: [_knob("onednn", *knob) for knob in KNOBS["onednn"]],
     }
 
 
@@ -127,17 +129,13 @@ def _capabilities(facts: Mapping[str, Any]) -> list[Variation]:
 
 
 def _mkl(facts: Mapping[str, Any], *, full: bool) -> list[Variation]:
-    knobs = [("mkl-isa", "MKL_ENABLE_INSTRUCTIONS", "SSE4_2"), ("mkl-cbwr", "MKL_CBWR", "COMPATIBLE")]
+    knobs = list(KNOBS["mkl"])
     if full:
-        knobs += [("mkl-isa", "MKL_ENABLE_INSTRUCTIONS", "AVX2"), ("mkl-cbwr", "MKL_CBWR", "AVX2")]
+        knobs += [("mkl-isa-avx2", "MKL_ENABLE_INSTRUCTIONS", "AVX2"), ("mkl-cbwr-avx2", "MKL_CBWR", "AVX2")]
     reason = "torch was built without MKL" if fact(facts, "env.torch.mkl") is None else None
-    return [
-        _machine(
-            f"{name}-{value.lower().replace('_', '-')}",
-            "mkl",
-            f"{variable}={value}",
-            environment={variable: value},
-            unavailable=reason,
-        )
-        for name, variable, value in knobs
-    ]
+    return [_knob("mkl", *knob, unavailable=reason) for knob in knobs]
+
+
+def _knob(factor: str, name: str, variable: str, value: str, *, unavailable: str | None = None) -> Variation:
+    environment = {variable: value}
+    return _machine(name, factor, f"{variable}={value}", environment=environment, unavailable=unavailable)

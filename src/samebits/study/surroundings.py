@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import locale
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from samebits.recipe.settings import STOCK, Settings
-from samebits.study.variation import PAIRS, Variation, of_profile
+from samebits.recipe.settings import STOCK
+from samebits.study.variation import Variation, combine, of_profile
 
 COMMA_LOCALES = ("de_DE.UTF-8", "fr_FR.UTF-8", "es_ES.UTF-8", "pt_BR.UTF-8", "ru_RU.UTF-8", "tr_TR.UTF-8")
+FOLDER_FACT = "training.process.working_folder_sha256"
+LONG_PATH_BYTES = 1000
 SURROUNDINGS = ("hash-seed", "locale", "time-zone", "folder")
 
 Makers = Mapping[str, Callable[[], list[Variation]]]
@@ -28,29 +31,18 @@ def surroundings(profile: str, scratch: Path, *, full: bool) -> Makers:
     """
     makers: Makers = {
         "hash-seed": lambda: [_hash_seed("12345", profile), *[_hash_seed("0", profile)] * full],
-        "locale": lambda: [_locale(scratch, profile)],
+        "locale": lambda: [_locale(scratch)],
         "time-zone": lambda: [_time_zone("<+14>-14"), *[_time_zone("<-12>+12")] * full],
-        "folder": lambda: [_folder()],
+        "folder": lambda: [_folder(), *[_long_folder()] * full],
     }
     return {factor: _of(make, profile) for factor, make in makers.items()}
 
 
 def all_at_once(profile: str, scratch: Path) -> Variation:
     """Return every change of the surroundings in one run."""
-    made = {factor: make()[0] for factor, make in surroundings(profile, scratch, full=False).items()}
-    environment: dict[str, str] = {}
-    for factor in ("locale", "time-zone", "hash-seed"):
-        environment.update(made[factor].environment)
-    together = Variation(
-        "surroundings-at-once",
-        PAIRS,
-        "hash seed, locale, time zone and folder at once",
-        environment=environment,
-        folder=made["folder"].folder,
-        prelude=made["locale"].prelude,
-        facts=("env.time_zone.utc_offset_s",),
-    )
-    return of_profile(together, profile)
+    parts = [make()[0] for make in surroundings(profile, scratch, full=False).values()]
+    changed = "hash seed, locale, time zone and folder at once"
+    return of_profile(combine("surroundings-at-once", parts, changed=changed), profile)
 
 
 def _of(make: Callable[[], list[Variation]], profile: str) -> Callable[[], list[Variation]]:
@@ -76,20 +68,32 @@ def _time_zone(zone: str) -> Variation:
 
 
 def _folder() -> Variation:
-    return Variation("folder", "folder", "another working folder", folder="another folder, named otherwise")
+    return Variation(
+        "folder", "folder", "another working folder", folder="another folder, named otherwise", facts=(FOLDER_FACT,)
+    )
 
 
-def _locale(scratch: Path, profile: str) -> Variation:
+def _long_folder() -> Variation:
+    reason = "Windows takes no path of that length" if os.name == "nt" else None
+    return Variation(
+        "folder-long",
+        "folder",
+        f"a working folder with a path of more than {LONG_PATH_BYTES} bytes",
+        folder="/".join(["a long name" * 20] * (LONG_PATH_BYTES // 220 + 1)),
+        facts=(FOLDER_FACT,),
+        unavailable=reason,
+    )
+
+
+def _locale(scratch: Path) -> Variation:
     """Return a locale with a decimal comma, switched on in the child's C library; else another one, said so."""
     environment = _comma_locale(scratch)
     changed = f"LC_ALL={environment['LC_ALL']}, decimal comma" if environment else "LC_ALL=C"
-    # Inside another program a stock run does not set its hash seed, and the locale alone is to change.
-    kept = {"PYTHONHASHSEED": str(Settings.model_fields["seed"].default)} if profile == STOCK else {}
     return Variation(
         "locale",
         "locale",
         changed if environment else f"{changed} (no locale with a decimal comma here)",
-        environment={**kept, **(environment or {"LC_ALL": "C"})},
+        environment=environment or {"LC_ALL": "C"},
         prelude="import locale; locale.setlocale(locale.LC_ALL, '')",
         facts=("env.locale.categories.LC_NUMERIC", "env.locale.categories.LC_CTYPE"),
     )

@@ -23,6 +23,7 @@ GOLDEN_RUNS = {PORTABLE_F32: "golden", STOCK: "stock"}
 GOLDEN = GOLDEN_RUNS[PORTABLE_F32]
 UNCHANGED = "repeat"
 PAIRS = "pairs"
+PRELOAD = "LD_PRELOAD"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Variation:
         against: name of the run whose digest is expected.
         unavailable: why it cannot be applied here; no run is made then.
         beginning: a first child that leaves a run to resume.
+        changes: what the child is before it starts, `name=value` each; see `launcher.CHANGES`.
+        parts: the variations that this one is together; each is seen by its own facts.
     """
 
     name: str
@@ -73,6 +76,8 @@ class Variation:
     against: str = GOLDEN
     unavailable: str | None = None
     beginning: Beginning | None = None
+    changes: tuple[str, ...] = ()
+    parts: tuple[Variation, ...] = ()
 
 
 def repeats(profile: str, n_runs: int) -> list[Variation]:
@@ -87,6 +92,33 @@ def of_profile(variation: Variation, profile: str) -> Variation:
     """Return the same change to a run of another profile, under a name of its own."""
     prefix = "" if profile == PORTABLE_F32 else f"{profile}-"
     return replace(variation, name=f"{prefix}{variation.name}", profile=profile, against=GOLDEN_RUNS[profile])
+
+
+def combine(name: str, parts: Sequence[Variation], *, changed: str | None = None) -> Variation:
+    """Return several changes of one profile in one run; where two set the same, the later one holds."""
+    environment: dict[str, str] = {}
+    for part in parts:
+        preloaded = [entry for entry in (environment.get(PRELOAD), part.environment.get(PRELOAD)) if entry]
+        environment |= part.environment
+        if preloaded:
+            environment[PRELOAD] = ":".join(preloaded)
+    may_differ = any(part.expectation == "may differ" for part in parts)
+    preludes = [part.prelude for part in parts if part.prelude is not None]
+    return Variation(
+        name,
+        PAIRS,
+        changed or " + ".join(part.name for part in parts),
+        parts[0].profile,
+        "may differ" if may_differ else "same",
+        environment,
+        tuple(pair for part in parts for pair in part.settings),
+        next((part.folder for part in parts if part.folder), None),
+        "\n".join(preludes) if preludes else None,
+        against=parts[0].against,
+        beginning=next((part.beginning for part in parts if part.beginning), None),
+        changes=tuple(change for part in parts for change in part.changes),
+        parts=tuple(parts),
+    )
 
 
 def without(variations: Sequence[Variation], reason: str) -> list[Variation]:

@@ -11,20 +11,27 @@ from samebits.recipe.settings import Settings, values_with_role
 LIBRARIES = ("numpy", "tokenizers", "jinja2")
 
 
-def execution_document(settings: Settings, environment: str) -> dict[str, Any]:
+def execution_document(settings: Settings, environment: str, *, n_passes: int) -> dict[str, Any]:
     """Return `observed/execution.json`; instruction set and threads are those that the kernels really used.
 
     Args:
         environment: of `environment.environment_name`.
+        n_passes: into how many passes this process cut the steps that it took.
     """
     return {
         **values_with_role(settings, "execution"),
         "environment": environment,
         "isa": library.loaded().isa,
         "n_threads": library.threads(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "n_passes": n_passes,
+        "libraries": library_versions(),
         "probes": {},
     }
+
+
+def library_versions() -> dict[str, str | None]:
+    """Return the versions of what a portable run takes from others; none of them decides a bit."""
+    return {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str | None:

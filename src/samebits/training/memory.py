@@ -25,6 +25,10 @@ class PassPlan:
     rows_per_sample: int = 0
 
 
+EACH_ALONE = PassPlan(0, keeps_activations=True)
+"""Each sample a pass of its own, and nothing computed twice."""
+
+
 def plan_pass(
     model: Decoder, samples: Sequence[TokenSample], budget_mib: int, *, n_gradient_floats: int = 0
 ) -> PassPlan:

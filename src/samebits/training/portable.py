@@ -6,7 +6,7 @@ once by the batch's target tokens, clipped by its norm, and handed to AdamW (N-1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from samebits.models.generation import continue_prompts
 from samebits.models.inputs import Inputs, find_inputs
 from samebits.models.noise import Noise
 from samebits.models.pack import pack_samples, plan_packs
-from samebits.numerics import library
+from samebits.numerics import library, observation
 from samebits.numerics.arrays import F32
 from samebits.numerics.facts import library_facts
+from samebits.numerics.ops import NUMERICS_VERSION
 from samebits.numerics.optimizer import AdamW, adamw, adamw_scalars, clip_factor, gradient_norm
 from samebits.numerics.sample_tree import SampleTree
 from samebits.numerics.schedules import Schedule
-from samebits.recipe.settings import PORTABLE_F32, Settings
+from samebits.recipe.settings import PORTABLE_F32, STEP_LEVEL, Settings
 from samebits.record.checkpoint import Checkpoint, keep_newest, write_checkpoint
 from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
 from samebits.record.environment import environment_name
@@ -32,13 +33,15 @@ from samebits.record.execution import Stopwatch, default_threads
 from samebits.record.fingerprint import fingerprint
 from samebits.record.finite import check_loss, check_tensors
 from samebits.record.layout import RunFolder
+from samebits.record.operations import FOLDER, Header, Level, OperationTrace, Recorder, write_operations
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress
 from samebits.record.target import check_target, finished_run
 from samebits.record.trace import step_record, trace_bytes, trace_root
-from samebits.training.execution import execution_document
+from samebits.training.execution import execution_document, library_versions
 from samebits.training.losses import evaluate, in_units, mean_loss
-from samebits.training.memory import plan_pass
+from samebits.training.memory import EACH_ALONE, PassPlan, plan_pass
+from samebits.training.observer import StepObserver
 from samebits.training.state import TrainingState, begin, bring_back, restore, snapshot
 
 OPTIMIZER = "AdamW (N-13)"
@@ -79,8 +82,11 @@ def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, 
     watch.lap("load_s")
     progress.on_start(training.n_steps, training.step + 1)
     while training.step < training.n_steps:
-        record = training.take_step()
-        step = training.step
+        if settings.trace_level == STEP_LEVEL:
+            training.take_step()
+        else:
+            write_operations(run.path / FOLDER, training.trace_step(settings.trace_level))
+        step, record = training.step, training.records[-1]
         progress.on_step(step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
         if step % settings.save_steps == 0 and step < training.n_steps:
             write_checkpoint(run, step, *snapshot(training.state), recipe_sha256=recipe_sha256)
@@ -93,7 +99,11 @@ def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, 
     write_observed(
         run,
         env=environment,
-        execution=execution_document(settings, environment_name(settings.environment, environment["container"])),
+        execution=execution_document(
+            settings,
+            environment_name(settings.environment, environment["container"]),
+            n_passes=training.state.n_passes,
+        ),
         training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=training.state.resumed_from)},
     )
     return TrainingOutcome(write_golden(run, **documents), documents["results"], run)
@@ -126,6 +136,11 @@ class Training:
         """Optimizer steps done."""
         return self.state.step
 
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The trace so far: a record for each step done."""
+        return self.state.trace
+
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from a verified checkpoint of this recipe.
 
@@ -140,8 +155,42 @@ class Training:
         Raises:
             NonFiniteError: a loss, gradient or parameter is NaN or infinite.
         """
-        samples = self.inputs.data.train.samples
-        return take_step(self.state, self.plans[self.step], samples, self.settings, n_steps=self.n_steps)
+        return take_step(self.state, self._plan, self._samples, self.settings, n_steps=self.n_steps)
+
+    def trace_step(self, level: Level, keep: Container[int] = ()) -> OperationTrace:
+        """Take the next optimizer step, each sample alone, and return the digests of its outputs.
+
+        Args:
+            keep: numbers of the outputs whose tensors are kept too, in memory.
+        Raises:
+            NonFiniteError: a loss, gradient or parameter is NaN or infinite.
+        """
+        recorder, settings = Recorder(keep), self.settings
+        with observation.observing(StepObserver(level, recorder)):
+            record = take_step(
+                *(self.state, self._plan, self._samples, settings), n_steps=self.n_steps, passes=EACH_ALONE
+            )
+        return recorder.trace(
+            Header(
+                level=level,
+                step=self.step,
+                numerics=settings.numerics,
+                numerics_version=NUMERICS_VERSION,
+                isa=library.loaded().isa,
+                n_threads=library.threads(),
+                libraries=library_versions(),
+                recipe_sha256=recipe_digest(self.recipe),
+                trace_line_sha256=record["sha256"],
+            )
+        )
+
+    @property
+    def _plan(self) -> StepPlan:
+        return self.plans[self.step]
+
+    @property
+    def _samples(self) -> Sequence[TokenSample]:
+        return self.inputs.data.train.samples
 
     def golden_documents(self) -> dict[str, Any]:
         """Evaluate and generate after the last step; return what `record.documents.write_golden` writes."""
@@ -161,17 +210,24 @@ class Training:
 
 
 def take_step(
-    state: TrainingState, plan: StepPlan, samples: Sequence[TokenSample], settings: Settings, *, n_steps: int
+    state: TrainingState,
+    plan: StepPlan,
+    samples: Sequence[TokenSample],
+    settings: Settings,
+    *,
+    n_steps: int,
+    passes: PassPlan | None = None,
 ) -> dict[str, Any]:
     """Take one optimizer step; add its record to the trace and return it.
 
+    Args:
+        passes: how the samples are cut into passes; by default what the memory budget allows.
     Raises:
         NonFiniteError: a loss, gradient or parameter is NaN or infinite.
     """
-    places = [index for micro_batch in plan.micro_batches for index in micro_batch]
-    chosen = [samples[index] for index in places]
+    chosen = [samples[index] for index in plan.places]
     n_targets = n_target_tokens(chosen)
-    loss_units, gradient, sample_gradients_sha256 = _summed_gradient(state.adapted, chosen, plan, settings)
+    loss_units, gradient, sample_gradients_sha256 = _summed_gradient(state, chosen, plan, settings, passes)
     state.loss_units += loss_units
     tensors = state.adapted.tensors
     check_tensors(tensors.views(gradient), "gradient", plan.step)
@@ -184,7 +240,7 @@ def take_step(
     check_tensors(state.adapted.parameters, "parameter", plan.step)
     record = step_record(
         step=plan.step,
-        sample_ids=places,
+        sample_ids=plan.places,
         token_sha256=token_ids_sha256(chosen),
         sample_tokens_sha256=[token_ids_sha256([sample]) for sample in chosen],
         loss=mean_loss(loss_units, n_targets),
@@ -203,9 +259,14 @@ def take_step(
 
 
 def _summed_gradient(
-    adapted: AdaptedModel, chosen: Sequence[TokenSample], plan: StepPlan, settings: Settings
+    state: TrainingState,
+    chosen: Sequence[TokenSample],
+    plan: StepPlan,
+    settings: Settings,
+    passes: PassPlan | None,
 ) -> tuple[int, F32, list[str]]:
     """Return the exact sum of a step's losses, the sum of its gradients in the fixed tree, and each one's digest."""
+    adapted = state.adapted
     noise = Noise(
         settings.seed,
         plan.step - 1,
@@ -214,14 +275,16 @@ def _summed_gradient(
     )
     size = adapted.tensors.size
     tree = SampleTree(len(chosen), (size,))
-    passes = plan_pass(adapted.model, chosen, settings.memory_budget_mib, n_gradient_floats=size)
-    loss_units, digests = 0, []
+    passes = passes or plan_pass(adapted.model, chosen, settings.memory_budget_mib, n_gradient_floats=size)
+    loss_units, digests = 0, list[str]()
     for part in plan_packs(chosen, passes.n_rows, rows_per_sample=passes.rows_per_sample):
         leaves = [tree.buffer() for _ in part]
         gradients = [adapted.tensors.views(leaf) for leaf in leaves]
-        losses = adapted.model.losses_and_gradients(
-            pack_samples(part), noise, gradients, keeps_activations=passes.keeps_activations
-        )
+        with observation.of_sample(plan.places[len(digests)]):
+            losses = adapted.model.losses_and_gradients(
+                pack_samples(part), noise, gradients, keeps_activations=passes.keeps_activations
+            )
+        state.n_passes += 1
         check_loss(sum(losses), plan.step)
         loss_units += in_units(losses)
         digests += [tensors_sha256(gradient) for gradient in gradients]

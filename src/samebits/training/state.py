@@ -26,7 +26,8 @@ class TrainingState:
     """Everything that one step hands to the next.
 
     `exp_avg` and `exp_avg_sq` lie as the adapter's tensors do; `loss_units` is the exact sum of all samples' losses so
-    far, in units of the least float32; `resumed_from` are the steps after which a killed run went on.
+    far, in units of the least float32; `resumed_from` are the steps after which a killed run went on; `n_passes` is
+    into how many passes the steps were cut, of this process alone, for it belongs to no result.
     """
 
     adapted: AdaptedModel
@@ -36,6 +37,7 @@ class TrainingState:
     loss_units: int = 0
     trace: list[dict[str, Any]] = field(default_factory=list)
     resumed_from: list[int] = field(default_factory=list)
+    n_passes: int = 0
 
     @property
     def previous_sha256(self) -> str:

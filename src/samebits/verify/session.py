@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Protocol
 
 from samebits.record.checkpoint import Checkpoint
+from samebits.record.operations import Level, OperationTrace
 
 
 class Session(Protocol):
@@ -27,6 +29,10 @@ class Session(Protocol):
     def step(self) -> int:
         """Optimizer steps done."""
 
+    @property
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """The trace so far: a record for each step done."""
+
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from a verified checkpoint of this recipe.
 
@@ -36,6 +42,14 @@ class Session(Protocol):
 
     def take_step(self) -> dict[str, Any]:
         """Take the next optimizer step and return its trace record."""
+
+    def trace_step(self, level: Level, keep: Container[int] = ()) -> OperationTrace:
+        """Take the next optimizer step and return the digests of its outputs; the trace record is as `take_step`'s.
+
+        Args:
+            level: of `record.operations`.
+            keep: numbers of the outputs whose tensors are kept too, in memory; `range(1, MAX_OUTPUTS)` keeps all.
+        """
 
     def golden_documents(self) -> dict[str, Any]:
         """Evaluate and generate after the last step; return what `record.documents.write_golden` writes."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samebits.canonical.safetensors_file import NUMPY_DTYPES, TensorFile, TensorInfo
+from samebits.canonical.safetensors_file import NUMPY_DTYPES, TensorFile
 from samebits.verify.difference import Difference
 from samebits.verify.elements import ElementDifference, compare_elements
 from samebits.verify.floats import show_element, ulp_distance
@@ -68,7 +68,7 @@ def _compare_tensor(ours: TensorFile, theirs: TensorFile, name: str) -> Differen
         note = "another shape, the same elements in the same order" if is_same else "another shape"
         return Difference("shape", name, list(golden.shape), list(candidate.shape), note, {"dtype": golden.dtype})
     found = _compare_bytes(ours, name, theirs, name)
-    return None if found is None else _describe(name, golden, found)
+    return None if found is None else describe_elements(name, golden.dtype, golden.shape, found)
 
 
 def _compare_bytes(ours: TensorFile, name: str, theirs: TensorFile, other_name: str) -> ElementDifference | None:
@@ -87,12 +87,13 @@ def _equal(ours: TensorFile, name: str, theirs: TensorFile, other_name: str) -> 
     return _compare_bytes(ours, name, theirs, other_name) is None
 
 
-def _describe(name: str, info: TensorInfo, found: ElementDifference) -> Difference:
-    index = _unravel(found.first_index, info.shape)
-    ulp = ulp_distance(info.dtype, found.golden_bits, found.candidate_bits)
+def describe_elements(name: str, dtype: str, shape: tuple[int, ...], found: ElementDifference) -> Difference:
+    """Return the node of a tensor whose elements differ: the first of them, both values, how many, how far."""
+    index = _unravel(found.first_index, shape)
+    ulp = ulp_distance(dtype, found.golden_bits, found.candidate_bits)
     facts: dict[str, Any] = {
-        "dtype": info.dtype,
-        "shape": list(info.shape),
+        "dtype": dtype,
+        "shape": list(shape),
         "first_index": index,
         "n_different": found.n_different,
         "n_elements": found.n_elements,
@@ -103,13 +104,13 @@ def _describe(name: str, info: TensorInfo, found: ElementDifference) -> Differen
         "n_sign_of_zero": found.n_sign_of_zero,
         "n_new_zero": found.n_new_zero,
     }
-    note = f"{info.dtype} {list(info.shape)}, first at {index}: {found.n_different:,} of {found.n_elements:,} elements"
+    note = f"{dtype} {list(shape)}, first at {index}: {found.n_different:,} of {found.n_elements:,} elements"
     if found.largest_ulp is not None:
         note += f", {found.largest_ulp:,} ULP" + (" at most" if found.n_different > 1 else "")
     if meaning := _meaning(found):
         note += f"; {meaning}"
     kind = "nan" if found.n_new_nan else "sign of zero" if found.n_sign_of_zero == found.n_different else "tensor"
-    golden, candidate = (show_element(info.dtype, bits) for bits in (found.golden_bits, found.candidate_bits))
+    golden, candidate = (show_element(dtype, bits) for bits in (found.golden_bits, found.candidate_bits))
     return Difference(kind, name, golden, candidate, note, facts)  # type: ignore[arg-type]
 
 

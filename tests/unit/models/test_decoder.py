@@ -9,11 +9,15 @@ import pytest
 from samebits.data.dataset import TokenSample
 from samebits.models import decoder as decoder_module
 from samebits.models.base import FAMILIES
-from samebits.models.decoder import Head
+from samebits.models.decoder import HEAD_ROWS, Head
 from samebits.models.families import AdaptedModel
+from samebits.models.linear import LowRank
 from samebits.models.noise import Noise
-from samebits.models.pack import pack_samples, pack_tokens
-from samebits.numerics import losses, products
+from samebits.models.pack import Pack, pack_samples, pack_tokens
+from samebits.numerics import elementwise, losses, products
+from samebits.numerics.arrays import F32
+from samebits.numerics.dropout import dropout
+from samebits.numerics.random import Purpose, Stream
 
 Adapted = Callable[..., AdaptedModel]
 
@@ -37,9 +41,20 @@ def _one_pass(
     return found, [flat.tobytes() for flat in flats]
 
 
+def _targets(family: str) -> list[str]:
+    """Return the head and layers of every block."""
+    return ["lm_head", "c_attn"] if family == "gpt2" else ["lm_head", "v_proj"]
+
+
+@pytest.mark.parametrize("has_head", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_packing_and_computing_again_reach_no_bit(family: str, adapted: Adapted, samples: list[TokenSample]) -> None:
-    model = adapted(f"{family}-tiny", lora_dropout=0.2)
+def test_packing_and_computing_again_reach_no_bit(
+    family: str, has_head: bool, adapted: Adapted, samples: list[TokenSample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = _targets(family) if has_head else ["all-linear"]
+    model = adapted(f"{family}-tiny", lora_dropout=0.2, lora_target_modules=targets)
+    # The samples have 19, 6, 4 targets and one: some of the head's blocks are whole, and samples share parts.
+    monkeypatch.setattr(decoder_module, "HEAD_ROWS", 8)
     expected_losses, expected = _one_pass(model, samples)
     assert (expected_losses, expected) == _one_pass(model, samples, keeps=False)
     alone = [_one_pass(model, [sample], keeps=index % 2 == 0) for index, sample in enumerate(samples)]
@@ -93,8 +108,27 @@ def test_fewer_adapters_have_the_gradients_of_all_with_the_others_at_zero(
     assert some.model.first_trained == layer
 
 
+def test_the_head_alone_has_the_gradients_that_it_has_beside_others_at_zero(
+    adapted: Adapted, samples: list[TokenSample]
+) -> None:
+    alone = adapted("gpt2-tiny", lora_target_modules=["lm_head"])
+    whole = adapted("gpt2-tiny", lora_target_modules=["c_attn", "c_proj", "c_fc", "lm_head"])
+    assert (alone.model.first_trained, whole.model.first_trained) == (2, 0)
+    for name, tensor in whole.parameters.items():
+        tensor[...] = alone.parameters.get(name, 0)
+    # Dropout's words are those of a tensor's number, which is another here.
+    alone_losses, alone_gradients = _one_pass(alone, samples, step=None)
+    whole_losses, whole_gradients = _one_pass(whole, samples, step=None)
+    assert alone_losses == whole_losses
+    for one, other in zip(alone_gradients, whole_gradients, strict=True):
+        parts = whole.tensors.views(np.frombuffer(bytearray(other), dtype=np.float32))
+        for name, view in alone.tensors.views(np.frombuffer(bytearray(one), dtype=np.float32)).items():
+            assert view.any()
+            assert view.tobytes() == parts[name].tobytes()
+
+
 @pytest.mark.parametrize("n_rows", [1, 3, 7])
-def test_how_the_heads_rows_are_cut_reaches_no_bit(
+def test_how_a_frozen_heads_rows_are_cut_reaches_no_bit(
     n_rows: int, adapted: Adapted, samples: list[TokenSample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = adapted("gpt2-tiny")
@@ -105,24 +139,76 @@ def test_how_the_heads_rows_are_cut_reaches_no_bit(
     assert model.model.sample_losses(pack, Noise(0)) == evaluated
 
 
-def test_the_head_is_cross_entropy_over_its_rows() -> None:
+N_TARGETS = (300, 100, 28, 140)
+
+
+@pytest.fixture
+def long_pack() -> Pack:
+    """Samples of more targets than the head takes at once, of fewer, and of fewer that fill one part together."""
     generator = np.random.default_rng(1)
-    x = generator.standard_normal((300, 16), dtype=np.float32)
-    weight = generator.standard_normal((50, 16), dtype=np.float32)
-    targets = generator.integers(0, 50, 300)
-    head = Head(products.pack(weight, layout="nk"))
+    made = []
+    for index, n in enumerate(N_TARGETS, start=5):
+        ids = tuple(generator.integers(0, 50, n + 1).tolist())
+        made.append(TokenSample(index, index + 1, "text", ids, (False, *[True] * n)))
+    return pack_samples(made)
+
+
+def _drawn(*shape: int, seed: int) -> F32:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def test_a_frozen_head_is_cross_entropy_over_its_rows(long_pack: Pack) -> None:
+    x, targets = _drawn(sum(N_TARGETS), 16, seed=1), long_pack.target_ids
+    head = Head(products.pack(_drawn(50, 16, seed=2), layout="nk"))
     logits = products.linear(x, head.weight)
     assert head.logits(x).tobytes() == logits.tobytes()
-    assert head.losses(x, targets).tobytes() == losses.cross_entropy(logits, targets).tobytes()
-    found, gradient = head.losses_and_gradient(x, targets)
+    assert head.losses(x, long_pack, Noise(0)).tobytes() == losses.cross_entropy(logits, targets).tobytes()
+    none: list[dict[str, F32]] = [{} for _ in N_TARGETS]
+    found, gradient = head.losses_and_gradient(x, long_pack, Noise(0), none, needs_dx=True)
     expected, d_logits = losses.cross_entropy_backward(logits, targets)
     assert found.tobytes() == expected.tobytes()
     assert gradient.tobytes() == products.linear_backward(d_logits, head.weight).tobytes()
 
 
-def test_the_gradient_is_the_slope_of_the_loss(adapted: Adapted, samples: list[TokenSample]) -> None:
+@pytest.mark.parametrize("needs_dx", [True, False])
+@pytest.mark.parametrize("step", [None, 3])
+def test_an_adapted_head_is_that_of_the_clauses(step: int | None, needs_dx: bool, long_pack: Pack) -> None:
+    """N-17 and N-21 written out for each sample alone: rows with a target count, and 128 of them are one chain."""
+    x, weight = _drawn(sum(N_TARGETS), 16, seed=1), products.pack(_drawn(50, 16, seed=2), layout="nk")
+    a, b, scale, p = _drawn(3, 16, seed=3), _drawn(50, 3, seed=4), 0.5, 0.25
+    head, noise = Head(weight, LowRank("a", "b", a, b, scale, p)), Noise(9, step, {"a": 0, "b": 1})
+    gradients = [{"a": np.full_like(a, np.nan), "b": np.full_like(b, np.nan)} for _ in N_TARGETS]
+    found, dx = head.losses_and_gradient(x, long_pack, noise, gradients, needs_dx=needs_dx)
+    assert head.losses(x, long_pack, noise).tobytes() == found.tobytes()
+    for segment, gradient in zip(long_pack.target_segments, gradients, strict=True):
+        own, targets = x[segment.rows], long_pack.target_ids[segment.rows]
+        stream = Stream(9, Purpose.DROPOUT, step=step or 0, sample=segment.sample, tensor=0)
+        read = own if step is None else dropout(own, p, stream)
+        scaled = elementwise.scale(products.mm(read, a.T), scale)
+        logits = products.mm(scaled, b.T, out=products.linear(own, weight), accumulate=True)
+        expected, d_logits = losses.cross_entropy_backward(logits, targets)
+        assert found[segment.rows].tobytes() == expected.tobytes()
+        d_scaled = elementwise.scale(products.mm(d_logits, b), scale)
+        branch = products.mm(d_scaled, a)
+        branch = branch if step is None else dropout(branch, p, stream)
+        d_own = elementwise.add(products.linear_backward(d_logits, weight), branch)
+        assert dx[segment.rows].tobytes() == (d_own.tobytes() if needs_dx else bytes(d_own.nbytes))
+        for name, left, right in (("a", d_scaled, read), ("b", d_logits, scaled)):
+            blocks = [slice(first, first + 128) for first in range(0, len(own), 128)]
+            total, *others = (products.mm(left[block].T, right[block]) for block in blocks)
+            for other in others:
+                total = elementwise.add(total, other)
+            assert gradient[name].tobytes() == total.tobytes()
+            # The blocks can be told from one chain, or this would say little.
+            assert (len(own) > HEAD_ROWS) == (products.mm(left.T, right).tobytes() != total.tobytes())
+
+
+@pytest.mark.parametrize("targets", [["all-linear"], ["lm_head", "c_fc"], ["lm_head"]])
+def test_the_gradient_is_the_slope_of_the_loss(
+    targets: list[str], adapted: Adapted, samples: list[TokenSample]
+) -> None:
     """With every dropout on: the mask of the backward pass is that of the forward pass."""
-    model, sample = adapted("gpt2-tiny", lora_dropout=0.2), samples[:1]
+    model, sample = adapted("gpt2-tiny", lora_dropout=0.2, lora_target_modules=targets), samples[:1]
     _, (gradient_bytes,) = _one_pass(model, sample)
     gradient = np.frombuffer(gradient_bytes, dtype=np.float32)
     direction = (gradient / np.linalg.norm(gradient)).astype(np.float32)
@@ -135,8 +221,9 @@ def test_the_gradient_is_the_slope_of_the_loss(adapted: Adapted, samples: list[T
     assert abs(slope - np.linalg.norm(gradient)) < 1e-2 * slope
 
 
-def test_the_next_logits_are_those_of_the_last_row(adapted: Adapted) -> None:
-    model = adapted("llama-tiny").model
+@pytest.mark.parametrize("targets", [["all-linear"], ["lm_head"]])
+def test_the_next_logits_are_those_of_the_last_row(targets: list[str], adapted: Adapted) -> None:
+    model = adapted("llama-tiny", lora_target_modules=targets).model
     ids = [5, 9, 2, 300, 17]
     whole = model.next_logits(pack_tokens(ids), model.new_caches(5))
     caches = model.new_caches(5)

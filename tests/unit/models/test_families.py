@@ -39,6 +39,25 @@ def test_every_family_has_its_model_its_targets_and_its_places(family: str, base
     assert sum(layer.adapter is not None for layer in layers) == len(adapted.parameters) // 2 > 0
 
 
+@pytest.mark.parametrize("shape", ["gpt2-tiny", "llama-tiny"])
+def test_an_adapter_on_the_head_is_written_as_peft_does_and_leaves_the_embedding_alone(
+    shape: str, base_of: BaseOf, samples: Any
+) -> None:
+    pack, frozen = pack_samples(samples), adapt(base_of(shape), _settings())
+    adapted = adapt(base_of(shape), _settings(lora_target_modules=["lm_head"]))
+    # PEFT writes how the last layer keeps its weight, and GPT-2's head keeps it as everybody's does.
+    assert (adapted.peft_config["target_modules"], adapted.peft_config["fan_in_fan_out"]) == ({"lm_head"}, False)
+    assert {name: tensor.shape for name, tensor in adapted.parameters.items()} == {
+        "base_model.model.lm_head.lora_A.weight": (4, 64),
+        "base_model.model.lm_head.lora_B.weight": (512, 4),
+    }
+    before = adapted.model.sample_losses(pack, Noise(0))
+    assert before == frozen.model.sample_losses(pack, Noise(0))
+    adapted.flat[:] = np.linspace(-0.1, 0.2, adapted.flat.size)
+    assert adapted.model.sample_losses(pack, Noise(0)) != before
+    assert adapted.model.embed(pack, Noise(0)).tobytes() == frozen.model.embed(pack, Noise(0)).tobytes()
+
+
 def test_a_change_of_the_buffer_is_a_change_of_the_model(base_of: BaseOf) -> None:
     adapted = adapt(base_of("gpt2-tiny"), _settings())
     adapter = adapted.model.blocks[1].linears[0].adapter

@@ -92,6 +92,19 @@ def test_the_adapters_gradient_alone_is_the_same() -> None:
         assert all(one[name].tobytes() == other[name].tobytes() for name in ("a", "b"))
 
 
+def test_a_later_piece_of_a_sample_is_added() -> None:
+    """Whole numbers: another order of sums has the same bits, and what is lost or counted twice shows."""
+    layer, whole, pieced = _linear(), _gradients(), _gradients()
+    _, kept = layer.forward(X, SEGMENTS, ON)
+    layer.backward(DY, kept, SEGMENTS, ON, whole)
+    pieces = (Segment(0, 3, 8), Segment(3, 4, 8, 3), Segment(4, 6, 2))
+    y, kept = layer.forward(X, pieces, ON)
+    assert y.tobytes() == layer.forward(X, SEGMENTS, ON)[0].tobytes()
+    layer.backward(DY, kept, pieces, ON, [pieced[0], pieced[0], pieced[1]])
+    for one, other in zip(whole, pieced, strict=True):
+        assert all(np.array_equal(one[name], other[name]) for name in ("a", "b"))
+
+
 def test_a_gradient_for_each_sample_is_demanded() -> None:
     layer = _linear()
     _, kept = layer.forward(X, SEGMENTS, OFF)

@@ -9,11 +9,12 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from samebits.models.families import AdaptedModel
-from samebits.models.llama import HEAD, LlamaBlock, RMSNorm, linear_shapes
+from samebits.models.llama import HEAD, Angles, LlamaBlock, RMSNorm, linear_shapes
 from samebits.models.lora import LinearShape
 from samebits.models.noise import Noise
 from samebits.models.pack import pack_tokens
 from samebits.models.shapes import SHAPES
+from samebits.numerics import rotary
 
 pytestmark = pytest.mark.usefixtures("native_libraries")
 
@@ -96,6 +97,26 @@ def test_only_the_distance_of_positions_counts(adapted: Callable[..., AdaptedMod
     assert 0 < np.abs(near - far).max() < 1e-4 * np.abs(near).max()
     turned = model.next_logits(pack_tokens([8, 7, 9, 400, 3]), model.new_caches(5))
     assert np.abs(near - turned).max() > 1e-3 * np.abs(near).max()
+
+
+def test_angles_are_those_of_the_whole_context_however_far_it_was_read() -> None:
+    frequencies = rotary.inverse_frequencies(8, 10000.0)
+    cos, sin = rotary.tables(300, frequencies)
+    angles = Angles(frequencies)
+    for positions in ([0], [4, 0, 4], [5], [255, 3], [256], [299, 17]):
+        at = np.array(positions)
+        found = angles.at(at)
+        assert found[0].tobytes() == cos[at].tobytes()
+        assert found[1].tobytes() == sin[at].tobytes()
+    assert angles.at(np.array([], dtype=np.int64))[0].shape == (0, 4)
+
+
+def test_angles_reach_no_further_than_twice_what_was_read(adapted: Callable[..., AdaptedModel]) -> None:
+    model = adapted("llama-tiny").model
+    model.next_logits(pack_tokens(list(range(33))), model.new_caches(33))
+    block = model.blocks[1]
+    assert isinstance(block, LlamaBlock)
+    assert len(block.angles._cos) == 64 < model.n_positions
 
 
 def test_the_embedding_is_the_tables_row(adapted: Callable[..., AdaptedModel]) -> None:

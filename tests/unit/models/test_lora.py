@@ -39,11 +39,12 @@ pytestmark = [
 
 GPT2_TARGETS: list[list[str] | None] = [
     None, ["all-linear"], ["c_attn"], ["c_proj"], ["attn.c_proj"], ["mlp.c_proj", "c_attn"], ["c_fc", "c_fc"],
-    ["h.1.attn.c_attn"], ["transformer.h.0.mlp.c_fc", "1.attn.c_proj"],
+    ["h.1.attn.c_attn"], ["transformer.h.0.mlp.c_fc", "1.attn.c_proj"], ["lm_head"], ["lm_head", "c_attn"],
 ]  # fmt: skip
 LLAMA_TARGETS: list[list[str] | None] = [
     None, ["all-linear"], ["q_proj", "k_proj", "v_proj", "o_proj"], ["down_proj"], ["mlp.up_proj", "self_attn.q_proj"],
     ["layers.0.mlp.gate_proj", "model.layers.1.self_attn.o_proj"], ["v_proj", "q_proj"],
+    ["lm_head"], ["down_proj", "lm_head"],
 ]  # fmt: skip
 CASES = [(family, targets) for family in FAMILIES for targets in (GPT2_TARGETS if family == "gpt2" else LLAMA_TARGETS)]
 
@@ -80,7 +81,8 @@ def test_names_shapes_and_configuration_are_pefts(family: str, targets: list[str
     trained = {name.replace(".default.", "."): p for name, p in theirs.named_parameters() if p.requires_grad}
     tensors = adapter_tensors({name: shapes[name] for name in names}, settings.lora_r)
     assert tensors.shapes == {name: tuple(trained[name].shape) for name in sorted(trained)}
-    actual = canonical_adapter_config(peft_config(settings, names, is_transposed=family == "gpt2"))
+    is_transposed = family == "gpt2" and "lm_head" not in names
+    actual = canonical_adapter_config(peft_config(settings, names, is_transposed=is_transposed))
     expected = canonical_adapter_config(theirs.peft_config["default"].to_dict())
     if targets == ["all-linear"]:
         # PEFT writes whole names for a small model; below is what it writes for a larger one.
@@ -114,14 +116,16 @@ def test_a_target_that_is_no_linear_layer_is_refused_by_name(targets: list[str])
         target_names(gpt2.linear_shapes(SHAPES["gpt2-tiny"][1]), targets, head=gpt2.HEAD)
     assert str(caught.value) == (
         f"`lora_target_modules` must name linear layers of the base, got {targets[-1]}; "
-        "name some of c_attn, c_proj, c_fc"
+        "name some of c_attn, c_proj, c_fc, lm_head"
     )
     assert caught.value.exit_code == 2
 
 
-def test_the_head_is_refused() -> None:
-    with pytest.raises(RecipeError, match="of the base other than its head, got lm_head; name some of q_proj"):
-        target_names(llama.linear_shapes(SHAPES["llama-tiny"][1]), ["q_proj", "lm_head"], head=llama.HEAD)
+def test_the_head_is_a_target_where_it_is_named_and_the_last_one() -> None:
+    shapes = llama.linear_shapes(SHAPES["llama-tiny"][1])
+    names = target_names(shapes, ["lm_head", "layers.1.self_attn.q_proj"], head=llama.HEAD)
+    assert names == ["model.layers.1.self_attn.q_proj", "lm_head"]
+    assert llama.HEAD not in target_names(shapes, ALL_LINEAR, head=llama.HEAD)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,10 @@ def test_where_a_sample_lies_and_what_lies_around_it_do_not_move_its_mask() -> N
     turned = _rows(_noise(), (Segment(0, 3, 3), Segment(3, 8, 17)))
     assert together[5:].tobytes() == alone.tobytes() == turned[:3].tobytes()
     assert together[:5].tobytes() == turned[3:].tobytes()
+    # A piece from the middle counts on.
+    pieces = (Segment(0, 2, 17), Segment(2, 5, 17, 2), Segment(5, 8, 3))
+    assert _rows(_noise(), pieces).tobytes() == together.tobytes()
+    assert _rows(_noise(), (Segment(0, 3, 17, 2),)).tobytes() == together[2:5].tobytes()
     # A sample that is cut shorter keeps the mask of its first rows.
     assert _rows(_noise(), (Segment(0, 2, 3),)).tobytes() == alone[:2].tobytes()
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samebits.data.dataset import TokenSample
-from samebits.models.pack import Segment, pack_samples, pack_tokens, plan_packs
+from samebits.models.pack import Part, Segment, cut_samples, pack_samples, pack_tokens, plan_packs
 
 
 def _sample(index: int, ids: list[int], targets: set[int]) -> TokenSample:
@@ -47,6 +47,36 @@ def test_a_plan_keeps_every_sample_in_order_and_no_pack_is_too_long(lengths: lis
     # Nor is one cut off early: the next sample would not have fitted.
     following = [len(pack[0].input_ids) for pack in packs[1:]]
     assert all(n + more > n_rows for n, more in zip(rows, following, strict=False))
+
+
+def test_samples_are_cut_from_their_own_first_row_and_pieces_joined_while_there_is_room() -> None:
+    segments = (Segment(0, 7, 30), Segment(7, 8, 10), Segment(8, 12, 20))
+    assert cut_samples(segments, 3) == [
+        Part(slice(0, 3), (Segment(0, 3, 30),), (0,)),
+        Part(slice(3, 6), (Segment(0, 3, 30, 3),), (0,)),
+        Part(slice(6, 8), (Segment(0, 1, 30, 6), Segment(1, 2, 10)), (0, 1)),
+        Part(slice(8, 11), (Segment(0, 3, 20),), (2,)),
+        Part(slice(11, 12), (Segment(0, 1, 20, 3),), (2,)),
+    ]
+    assert cut_samples(segments, 12) == [Part(slice(0, 12), segments, (0, 1, 2))]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=20), st.integers(1, 50), st.data())
+def test_what_is_beside_a_sample_never_moves_its_cuts(lengths: list[int], n_rows: int, data: st.DataObject) -> None:
+    stops = np.cumsum(lengths).tolist()
+    segments = [Segment(stop - n, stop, index) for index, (n, stop) in enumerate(zip(lengths, stops, strict=True))]
+    parts = cut_samples(segments, n_rows)
+    assert [row for part in parts for row in range(part.rows.start, part.rows.stop)] == list(range(stops[-1]))
+    assert all(part.rows.stop - part.rows.start <= n_rows for part in parts)
+    chosen = data.draw(st.integers(0, len(lengths) - 1))
+    cuts = [
+        (piece.first, piece.stop - piece.start)
+        for part in parts
+        for place, piece in zip(part.places, part.pieces, strict=True)
+        if place == chosen
+    ]
+    (n,) = lengths[chosen : chosen + 1]
+    assert cuts == [(first, min(n_rows, n - first)) for first in range(0, n, n_rows)]
 
 
 def test_a_sample_may_take_more_room_than_its_tokens() -> None:

@@ -202,13 +202,14 @@ def test_the_command_of_a_difference_starts_at_the_folder_that_was_analyzed(
 
 def test_a_profile_that_was_not_tested_says_why(make_run: Any, tmp_path: Path) -> None:
     make_run("golden", numerics="portable-f32")
-    row = {"factor": "repeat", "changed": "x", "expectation": "same", "against": "stock", "held": None}
+    row = {"factor": "repeat", "changed": "x", "expectation": "same", "against": "stock", "held": None, "parts": []}
     rows = [
         {**row, "profile": "portable-f32", "run": "golden", "verdict": "golden", "reason": "", "golden_digest": "a"},
         {**row, "profile": "stock", "run": "stock", "verdict": "not tested", "reason": "<no> torch",
          "golden_digest": None},
     ]  # fmt: skip
     experiment = {"verdict": "held", "sentence": "x", "findings": [], "command": "samebits study", "rows": rows}
+    experiment |= {"culprits": [], "pairs": None, "factors": []}
     html = render_page(analyze_folder(tmp_path / "runs", experiment=experiment))
     assert "&lt;no&gt; torch" in html
     assert html.count("not tested") >= 2

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import samebits
-from samebits.study.experiment import Place, run_study
+from samebits.study.experiment import run_study
 from samebits.study.rows import Experiment, Row
 from samebits.study.runner import ChildRunner, Outcome
+from samebits.study.series import Place
 
 STAND_IN = (sys.executable, str(Path(__file__).parent / "stand_in.py"))
 
@@ -22,10 +23,14 @@ class Ear:
     """Remembers what a study tells."""
 
     def __init__(self) -> None:
+        self.rows: list[Row] = []
         self.started: list[str] = []
         self.places: list[Place] = []
         self.ended: list[Row] = []
         self.outcomes: dict[str, Outcome | None] = {}
+
+    def on_rows(self, rows: Sequence[Row]) -> None:
+        self.rows = list(rows)
 
     def on_start(self, row: Row, place: Place) -> None:
         self.started.append(row.run)
@@ -53,7 +58,8 @@ def import_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def torch_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let studies of the stand-in have stock runs: it needs no torch."""
-    monkeypatch.setattr("samebits.study.experiment.missing_baseline", lambda: None)
+    for user in ("experiment", "vary"):
+        monkeypatch.setattr(f"samebits.study.{user}.missing_baseline", lambda: None)
 
 
 @pytest.fixture

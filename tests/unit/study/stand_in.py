@@ -3,13 +3,15 @@
 Called as `python stand_in.py -m samebits train --out DIR --json [--resume] [--set key=value]...` or with `-c CODE` in
 front. Under stock its "bits" follow thread count and ATEN_CPU_CAPABILITY, as stock kernels' do; portable ones follow
 nothing. STAND_IN_FAULT=NAME:KIND plants a fault in the run NAME; STAND_IN_BLIND lets nothing reach the stock bits, and
-STAND_IN_LEAK lets the thread count reach the portable ones.
+STAND_IN_LEAK lets the thread count reach the portable ones. STAND_IN_TRIGGER=FACT=VALUE[,FACT=VALUE]... gives other
+bits to every run of a process of which all that is true.
 """
 
 from __future__ import annotations
 
 import locale
 import os
+import platform
 import signal
 import sys
 import time
@@ -20,9 +22,11 @@ import numpy as np
 
 from samebits.record.documents import results_document, write_golden, write_observed
 from samebits.record.layout import RunFolder
+from samebits.record.process import process_facts
 from samebits.record.trace import FIRST_PREVIOUS_SHA256, step_record, trace_bytes
 
 DIGEST = "1" * 64
+N_STEPS = 6
 ADAPTER_CONFIG: dict[str, Any] = {
     "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "bias": "none",
     "fan_in_fan_out": True, "init_lora_weights": True, "modules_to_save": None, "target_modules": ["c_attn"],
@@ -68,6 +72,8 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         "n_threads": n_threads,
         "probes": {"sum": f"{weight}"} if numerics == "stock" else {},
         "per_device_train_batch_size": int(settings.get("per_device_train_batch_size", 4)),
+        "n_passes": 3 if "memory_budget_mib" in settings and fault != "whole" else 1,
+        "gradient_accumulation_steps": int(settings.get("gradient_accumulation_steps", 1)),
         "memory_budget_mib": int(settings.get("memory_budget_mib", 2048)),
     }
     env = {
@@ -79,22 +85,29 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
     }
     if os.environ.get("STAND_IN_FACTS") == "none":
         execution, env = {"environment": "native"}, {}
-    metadata = {"resumed_from": [2] if is_resumed and fault != "anew" else []}
+    metadata: dict[str, Any] = {
+        "resumed_from": [2] if is_resumed and fault != "anew" else [],
+        "process": process_facts(),
+        "host": platform.node(),
+    }
     write_observed(run, env=env, execution=execution, training_metadata=metadata)
-    record = step_record(
-        step=1, sample_ids=[0], token_sha256=DIGEST, loss=1.0, grad_norm=1.0, learning_rate=1.0,
-        gradients_sha256=DIGEST, parameters_sha256=DIGEST, optimizer_sha256=DIGEST, n_target_tokens=1,
-        previous_sha256=FIRST_PREVIOUS_SHA256,
-    )  # fmt: skip
+    records: list[dict[str, Any]] = []
+    for step in range(1, N_STEPS + 1):
+        previous = records[-1]["sha256"] if records else FIRST_PREVIOUS_SHA256
+        records.append(step_record(
+            step=step, sample_ids=[0], token_sha256=DIGEST, loss=1.0, grad_norm=1.0, learning_rate=1.0,
+            gradients_sha256=DIGEST, parameters_sha256=DIGEST, optimizer_sha256=DIGEST, n_target_tokens=1,
+            previous_sha256=previous,
+        ))  # fmt: skip
     adapter = np.full(4, weight, dtype=np.float32)
-    if fault == "bit":
+    if fault == "bit" or is_triggered(metadata["process"]):
         adapter.view(np.uint32)[0] ^= 1
     write_golden(
         run,
         recipe={"record_version": 1, "numerics": numerics, "settings": {"seed": seed}},
         training_args={"seed": seed},
-        results=results_document(1.0, None, n_steps=1, n_target_tokens=1, trace_root_sha256="0" * 64),
-        trace=trace_bytes([record]),
+        results=results_document(1.0, None, n_steps=N_STEPS, n_target_tokens=N_STEPS, trace_root_sha256="0" * 64),
+        trace=trace_bytes(records),
         generations=[],
         adapter_config=ADAPTER_CONFIG,
         adapter={"a": adapter},
@@ -106,6 +119,12 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         path.write_bytes(data)
     if fault == "unfinished":
         (out / "artifact_summary.json").unlink()
+
+
+def is_triggered(facts: dict[str, Any]) -> bool:
+    """Whether everything is so that is to change the bits."""
+    wanted = [pair.split("=") for pair in os.environ.get("STAND_IN_TRIGGER", "").split(",") if pair]
+    return bool(wanted) and all(str(facts[name]) == value for name, value in wanted)
 
 
 def weight_of(numerics: str, n_threads: int, isa: str) -> float:

@@ -129,6 +129,12 @@ def test_a_run_that_could_not_be_made_leaves_the_study_undecided(
     assert row_of(experiment, "packing").held is True
 
 
+def test_a_small_budget_that_made_no_more_passes_tested_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAND_IN_FAULT", "packing:whole")
+    row = row_of(study(only=("packing",)), "packing")
+    assert (row.verdict, row.reason, row.held) == ("not tested", NO_EFFECT, None)
+
+
 def test_a_run_that_began_anew_was_not_resumed(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAND_IN_FAULT", "resume:anew")
     experiment = study(only=("resume",))

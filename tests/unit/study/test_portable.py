@@ -12,14 +12,15 @@ from samebits.models.inputs import find_inputs
 from samebits.models.pack import plan_packs
 from samebits.recipe.reader import read_settings
 from samebits.recipe.settings import kind_of
-from samebits.study.portable import EXECUTION, SMALL_BUDGET, execution, portable_pairs
+from samebits.study.portable import EXECUTION, SMALL_BUDGET, execution, portable_pairs, resumes
 from samebits.study.variation import Variation
 from samebits.training.memory import plan_pass
 
 
 def machine(isa: str = "avx2", n_threads: int = 2, isas: Any = ("baseline", "avx2")) -> dict[str, Any]:
-    recorded = {"isa": isa, "n_threads": n_threads}
-    return {"execution": recorded, "env": {"numerics": {"runnable_isas": list(isas)} if isas else None}}
+    recorded = {"isa": isa, "n_threads": n_threads, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
+    env = {"numerics": {"runnable_isas": list(isas)} if isas else None}
+    return {"execution": recorded, "env": env, "n_steps": 6}
 
 
 def made(factor: str, facts: dict[str, Any], *, full: bool = False) -> list[Variation]:
@@ -50,7 +51,7 @@ def test_every_change_is_expected_to_give_the_same_bits_and_is_no_recipe(tmp_pat
     found = [variation for factor in EXECUTION for variation in made(factor, machine(), full=True)]
     for variation in [*found, *portable_pairs(machine(), tmp_path)]:
         assert (variation.expectation, variation.against) == ("same", "golden")
-        assert variation.facts
+        assert all(part.facts for part in variation.parts or (variation,))
         names = {pair.partition("=")[0] for pair in variation.settings}
         assert {kind_of(name).role_under("portable-f32") for name in names} <= {"execution"}
 
@@ -59,6 +60,48 @@ def test_another_split_has_as_many_samples_in_a_step() -> None:
     for variation in made("batch-split", machine()):
         settings = read_settings(None, ("numerics=portable-f32", *variation.settings))
         assert settings.per_device_train_batch_size * settings.gradient_accumulation_steps == 4
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_passes", "expected"),
+    [(4, 1, ["1x4", "2x2"]), (1, 4, ["2x2", "4x1"]), (3, 1, ["1x3"]), (2, 3, ["1x6", "3x2", "6x1"])],
+)
+def test_a_step_is_split_as_the_recipe_does_not(n_samples: int, n_passes: int, expected: list[str]) -> None:
+    facts = machine()
+    facts["execution"] |= {"per_device_train_batch_size": n_samples, "gradient_accumulation_steps": n_passes}
+    assert [one.name for one in made("batch-split", facts)] == [f"batch-split-{split}" for split in expected]
+
+
+def test_one_sample_cannot_be_split() -> None:
+    facts = machine()
+    facts["execution"]["per_device_train_batch_size"] = 1
+    [found] = made("batch-split", facts)
+    assert found.unavailable == "a step has one sample only"
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "expected"),
+    [
+        (6, [("resume", 3), ("resume-2", 2), ("resume-6", 6)]),
+        (2, [("resume", 2)]),
+        (3, [("resume", 2), ("resume-3", 3)]),
+    ],
+)
+def test_a_run_is_killed_in_a_step_that_the_recipe_has(n_steps: int, expected: list[tuple[str, int]]) -> None:
+    found = resumes({"n_steps": n_steps}, full=True)
+    assert [(one.name, f"killed at step {step}, resumed") for one, (_, step) in zip(found, expected, strict=True)] == [
+        (one.name, one.changed) for one in found
+    ]
+    assert [one.name for one in found] == [name for name, _ in expected]
+    for one, (_, step) in zip(found, expected, strict=True):
+        assert one.settings == (f"save_steps={step - 1}",)
+        assert one.beginning is not None
+        assert f"step == {step}:" in one.beginning.prelude
+
+
+def test_one_step_cannot_be_resumed() -> None:
+    [found] = resumes({"n_steps": 1}, full=True)
+    assert found.unavailable == "the recipe has fewer than two steps"
 
 
 def test_the_small_budget_makes_other_packs_of_the_embedded_recipe() -> None:

@@ -34,7 +34,12 @@ def test_the_sentence_counts_digests_and_runs_by_profile() -> None:
 
 def test_a_damaged_golden_run_gives_no_golden_digest() -> None:
     assert Experiment("x", rows=[row("portable-f32", "golden", "a", "undecided")]).golden_digest is None
-    assert Experiment("x", rows=[row("stock", "stock", "a", "golden")]).golden_digest is None
+    both = [row("portable-f32", "golden", "a", "undecided"), row("stock", "stock", "b", "golden")]
+    assert Experiment("x", rows=both).golden_digest is None
+
+
+def test_a_recipe_of_stock_kernels_has_its_own_golden_digest() -> None:
+    assert Experiment("x", rows=[row("stock", "stock", "a", "golden")]).golden_digest == "a"
 
 
 def test_no_study_is_none(tmp_path: Path) -> None:
@@ -44,7 +49,7 @@ def test_no_study_is_none(tmp_path: Path) -> None:
 def study_file(folder: Path, **changes: Any) -> None:
     row = Row("portable-f32", "golden", "repeat", "nothing", "same", "golden", "golden", None, "", "0" * 64)
     document = {**Experiment("samebits study", rows=[row]).document(), **changes}
-    kept = {key: value for key, value in document.items() if value is not None}
+    kept = {key: value for key, value in document.items() if value is not None or key not in changes}
     (folder / "study.json").write_text(json.dumps(kept))
 
 
@@ -60,6 +65,7 @@ def test_a_sound_study_file_is_read(tmp_path: Path) -> None:
     [
         {"rows": None},
         {"sentence": None},
+        {"culprits": "nobody"},
         {"verdict": "splendid"},
         {"rows": 7},
         {"rows": [7]},

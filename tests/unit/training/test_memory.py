@@ -56,13 +56,14 @@ def test_a_samples_gradient_takes_room_too(n_gradient_floats: int, plan: PassPla
     assert found == plan
 
 
+@pytest.mark.parametrize("targets", ["all-linear", "lm_head"])
 @pytest.mark.parametrize("rank", [4, 512])
 @pytest.mark.parametrize("budget_mib", [1, 4, 16, 64])
 def test_a_pass_takes_no_more_memory_than_its_budget_but_for_one_sample(
-    budget_mib: int, rank: int, portable: Callable[..., Settings], samples: Sequence[TokenSample]
+    budget_mib: int, rank: int, targets: str, portable: Callable[..., Settings], samples: Sequence[TokenSample]
 ) -> None:
-    """All that NumPy allocates is counted, the gradients among it; the head's 128 rows of logits come on top."""
-    settings = portable(lora_r=rank, lora_target_modules=["all-linear"])
+    """All that NumPy allocates is counted, the gradients among it; what the head has of 128 rows comes on top."""
+    settings = portable(lora_r=rank, lora_target_modules=[targets])
     adapted = adapt(find_inputs(settings).base, settings)
     many = [*samples, *samples, *samples]
     size = adapted.tensors.size
