@@ -56,7 +56,7 @@ class Reexecution:
 
     def facts(self, side: Side) -> Facts:
         """Return what this machine would record beside a run of that recipe: `execution` and `env`."""
-        numerics = (side.recipe or {}).get("numerics", "")
+        numerics = str((side.recipe or {}).get("numerics"))
         if numerics not in self._facts:
             self._facts[numerics] = _stock_facts() if numerics == STOCK else _portable_facts(execution_of(side))
         return self._facts[numerics]
