@@ -71,6 +71,7 @@ def test_parameters_that_move_and_move_back_were_edited(
         ((BASE,), ("base", "base.weights_sha256")),
         ((SEED, RATE, DATA), ("recipe", "seed")),
         ((SEED, BASE), ("undecided", "")),
+        ((RecipeChange("numerics", "stock", "portable-f32", "recipe"), SEED, BASE), ("recipe", "numerics")),
         ((RATE,), ("undecided", "")),
     ],
 )
