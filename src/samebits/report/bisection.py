@@ -66,6 +66,11 @@ def _place_lines(found: Bisection) -> Iterator[str]:
         yield f"field      {first.what} ({first.field or 'sha256'})" + (f": {first.meaning}" if first.meaning else "")
         for node in first.fields[:1]:
             yield from _values(node)
+    if first is not None and first.n_looked_at and first.field != "parameters_sha256":
+        moved = (
+            "the same in every step" if first.parameters_step is None else f"other after step {first.parameters_step}"
+        )
+        yield f"parameters {moved}"
     if found.samples:
         shown = ", ".join(map(str, found.samples[:MAX_SAMPLES]))
         yield f"samples    {shown}" + (", ..." if len(found.samples) > MAX_SAMPLES else "")

@@ -169,6 +169,10 @@ def _contradiction(evidence: Evidence) -> Cause | None:
 def _asked_otherwise(evidence: Evidence) -> Cause | None:
     if not evidence.recipe:
         return None
+    profiles = next((change for change in evidence.recipe if change.path == "numerics"), None)
+    if profiles is not None:
+        sentence = f"the runs are of two profiles, {profiles.a} and {profiles.b}: no bits of theirs need agree"
+        return Cause("recipe", "numerics", sentence, (_recipe_row(profiles), *_experiments(evidence)))
     field = evidence.first.field if evidence.first is not None else ""
     causes = [change for change in evidence.recipe if change.group != "derived"]
     able = [change for change in causes if change.shows_in(field)] or ([] if evidence.first else causes)
