@@ -11,7 +11,7 @@ import io
 import json
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +181,7 @@ def _read_docker_archive(path: Path, files: _Files) -> Image:
 
 
 def _layers(
-    path: Path, files: _Files, config: dict[str, Any], blobs: list[tuple[str, str | None]]
+    path: Path, files: _Files, config: dict[str, Any], blobs: Sequence[tuple[str, str | None]]
 ) -> tuple[Layer, ...]:
     rootfs = config.get("rootfs")
     stated = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None

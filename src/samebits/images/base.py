@@ -1,6 +1,6 @@
-"""A base image out of Debian packages, for machines where no image can be pulled: made by mmdebstrap, the same each time.
+"""A base image out of Debian packages, where no image can be pulled: made by mmdebstrap, the same each time.
 
-What another machine would leave in it (its name, its name servers, its mirror) is removed, bytecode with its clocks too;
+What a machine would leave in it (its name, its name servers, its mirror) is removed, and bytecode, which holds clocks;
 the licences of all packages stay.
 """
 

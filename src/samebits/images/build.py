@@ -205,7 +205,7 @@ def load(engine: Engine, archive: Path) -> None:
 
 @contextlib.contextmanager
 def _store(engine: Engine, folder: Path) -> Iterator[Engine]:
-    """Yield the engine with an empty store of its own, and remove that store; docker has one store, and no cache is used."""
+    """Yield the engine with an empty store of its own, and remove that store; docker has but one, its cache unused."""
     if engine.name == "docker":
         yield engine
         return

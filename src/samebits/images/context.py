@@ -1,4 +1,4 @@
-"""The folder that an engine builds from: the parts of the checkout that reach the image, their digest, and all wheels."""
+"""The folder that an engine builds from: what of the checkout reaches the image, its digest, and all wheels."""
 
 from __future__ import annotations
 
