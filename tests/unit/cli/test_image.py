@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.unit.images.conftest import PLAIN, File, layer_of, write_layout
 
 from samebits.cli.image import N_SHOWN, command
 from samebits.errors import ImageError
-from tests.unit.images.conftest import PLAIN, File, layer_of, write_layout
 
 
 def run(*arguments: object) -> Result:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.images.conftest import PLAIN, layer_of, sha256, write_docker_archive, write_layout
 
 from samebits.errors import ImageError
 from samebits.images.archive import read_image
-from tests.unit.images.conftest import PLAIN, layer_of, sha256, write_docker_archive, write_layout
 
 
 def _tar_of(folder: Path, path: Path) -> Path:

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.unit.images.conftest import PLAIN, File, layer_of, write_docker_archive
 
 from samebits.errors import ImageError
 from samebits.images import build
 from samebits.images.build import EPOCH, Plan, build_twice, build_words, load
 from samebits.images.container import Engine
-from tests.unit.images.conftest import PLAIN, File, layer_of, write_docker_archive
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="an engine is played by a shell script")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.images.conftest import EPOCH, PLAIN, config_of, layer_of, write_docker_archive, write_layout
 
 from samebits.images.archive import read_image
 from samebits.images.check import Comparison, check
-from tests.unit.images.conftest import EPOCH, PLAIN, config_of, layer_of, write_docker_archive, write_layout
 
 
 def found(*paths: Path) -> list[tuple[str, str, str]]:

@@ -7,10 +7,10 @@ import tarfile
 from dataclasses import replace
 
 import pytest
+from tests.unit.images.conftest import EPOCH, PLAIN, File, layer_of
 
 from samebits.errors import ImageError
 from samebits.images.layers import compare_entries, read_entries
-from tests.unit.images.conftest import EPOCH, PLAIN, File, layer_of
 
 PYC = File("app/__pycache__/a.pyc", b"\xa7\r\r\n" + bytes(12) + b"code")
 _OTHER_CLOCK = replace(PYC, data=b"\xa7\r\r\n" + bytes(4) + b"12345678" + b"code")
