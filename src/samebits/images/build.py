@@ -84,7 +84,7 @@ def build_twice(plan: Plan, out: Path, tell: Callable[[str], None] = lambda _: N
     seconds: list[float] = []
     moved: list[str] = []
     source_sha256 = ""
-    with tempfile.TemporaryDirectory(prefix="samebits-image-") as folder:
+    with tempfile.TemporaryDirectory(prefix="samebits-image-", ignore_cleanup_errors=True) as folder:
         for name, below, umask in zip(_NAMES, _FOLDERS, _UMASKS, strict=True):
             work = Path(folder) / below
             work.mkdir(parents=True)
@@ -214,6 +214,10 @@ def _store(engine: Engine, folder: Path) -> Iterator[Engine]:
         yield replace(engine, store=folder)
     finally:
         _unmount_below(folder)
+        if os.geteuid():
+            # Without root the files are those of users that only the engine can become.
+            with contextlib.suppress(ImageError):
+                engine_output(engine.words("unshare", "rm", "-rf", folder))
         shutil.rmtree(folder, ignore_errors=True)
 
 
