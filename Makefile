@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help setup study test check lock clean
+.PHONY: help setup study test check lock clean container-tools
 
 help:
 	@echo "make study   train the embedded model under many conditions, compare the bits, write a report"
@@ -17,6 +17,7 @@ help:
 	@echo "make setup   make .venv with everything in it (study and test do this themselves)"
 	@echo "make check   ruff, mypy, import contract"
 	@echo "make lock    resolve requirements/lock.txt anew"
+	@echo "make container-tools   install podman and mmdebstrap from Debian's packages (root; see docs/images.md)"
 	@echo "make clean   remove .venv, compiled kernels and caches; run folders stay"
 
 setup:
@@ -34,6 +35,11 @@ check: setup
 
 lock:
 	$(PYTHON) tools/lock_requirements.py
+
+# Both generations of runtimes: crun refuses machines with both kinds of control groups, runc runs on all.
+container-tools:
+	@command -v apt-get >/dev/null || { echo "error: apt-get must be here; install podman by your system's own means" >&2; exit 2; }
+	apt-get install -y --no-install-recommends podman buildah runc crun mmdebstrap uidmap fuse-overlayfs
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -11,6 +11,7 @@ Standard library only; the cells of other processors need the checkout's .venv f
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import os
 import re
@@ -28,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
 
 from debian_roots import CONTAINER, FOREIGN, NotHereError, debian_root, run  # noqa: E402
+from samebits.errors import ImageError  # noqa: E402
+from samebits.images.container import find_engine, run_words  # noqa: E402
 from samebits.numerics import build  # noqa: E402
 
 SAME, DIFFERENT, UNDECIDED = 0, 1, 2
@@ -293,25 +296,15 @@ class Machine:
         """A Debian of this processor in podman, without network."""
         if build.host_platform() != CONTAINER.platform:
             raise NotHereError(f"this is not {CONTAINER.platform}")
-        if shutil.which("podman") is None:
-            raise NotHereError("there is no podman")
+        try:
+            engine = find_engine("podman")
+        except ImageError as error:
+            raise NotHereError(str(error)) from error
         root = self.folder / "root-container"
         debian_root(CONTAINER, root, self.environment().python)
-        store = (
-            "--root",
-            self.folder / "store",
-            "--runroot",
-            self.folder / "store-run",
-            "--cgroup-manager",
-            "cgroupfs",
-        )
-        runtime = ("--runtime", "runc") if shutil.which("runc") else ()
-        limits = ("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=16384:16384")
-        started = ("podman", *store, "--events-backend", "file", *runtime)
-        ran = ("run", "--rm", "--network=none", *limits, "--env", "PYTHONPATH=/opt/site", "--rootfs", root)
-        return *train(
-            [*started, *ran, f"/usr/bin/python{CONTAINER.python}", *TRAIN, "/run-1"]
-        ), "Debian 12, Python 3.11"
+        store = dataclasses.replace(engine, store=self.folder / "store")
+        words = [*run_words(store, environment={"PYTHONPATH": "/opt/site"}), "--rootfs", root]
+        return *train([*words, f"/usr/bin/python{CONTAINER.python}", *TRAIN, "/run-1"]), "Debian 12, Python 3.11"
 
     def emulated(self, name: str) -> tuple[str, float, str]:
         """A Debian of another processor, in a chroot, under qemu's user mode."""
