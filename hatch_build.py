@@ -34,7 +34,7 @@ class NativeLibraries(BuildHookInterface[Any]):
             return
         # Not the checkout's own folder: its libraries may be in use, or of another compiler.
         self.folder = tempfile.TemporaryDirectory(prefix="samebits-")
-        for path in build.build(folder=Path(self.folder.name)).values():
+        for path in build.build(platform, folder=Path(self.folder.name)).values():
             inside = path.relative_to(self.folder.name).as_posix()
             build_data["force_include"][str(path)] = f"samebits/numerics/native/lib/{inside}"
         build_data["pure_python"] = False
