@@ -78,8 +78,8 @@ class Checks:
         self._lint("shellcheck", [], self.scripts)
         for path in (*self.workflows, *self.actions):
             for place, text in run_steps(_read(path)):
-                name = f"{path.relative_to(self.root)}, {place}"
-                self._lint("shellcheck", ["--shell=bash"], ["-"], given=text + "\n", name=name)
+                name = f"shellcheck of {path.relative_to(self.root)}, {place}"
+                self._lint("shellcheck", ["--shell=bash"], ["-"], given=text + "\n", place=name)
 
     def _hadolint(self) -> None:
         self._lint("hadolint", [], self.dockerfiles)
@@ -87,7 +87,7 @@ class Checks:
     def _actionlint(self) -> None:
         found = shutil.which("actionlint")
         if found is None:
-            self.skipped.append("actionlint: it is not installed, and no package of an index brings it")
+            self.skipped.append("actionlint: it is not in PATH, and no requirement of this project brings it")
         else:
             self._judge([found], self.workflows, None, "actionlint")
 
@@ -98,13 +98,13 @@ class Checks:
         paths: Sequence[Path | str],
         *,
         given: str | None = None,
-        **more: str,
+        place: str = "",
     ) -> None:
         program = shutil.which(name, path=str(SCRIPTS))
         if not paths or (program is None and any(text.startswith(f"{name}:") for text in self.skipped)):
             return
         if program is not None:
-            self._judge([program, *options], paths, given, more.get("name", name))
+            self._judge([program, *options], paths, given, place or name)
         elif _is_asked_for(LINTERS[name]):
             remedy = f"{name} must be in {SCRIPTS}, got none; run `make setup`"
             self.objections += [] if remedy in self.objections else [remedy]
