@@ -169,8 +169,8 @@ def _wrong_commands(text: str) -> Iterator[str]:
     """Yield what a script names and this checkout has not: commands of samebits, their options, make targets, files."""
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     for line in text.replace("\\\n", " ").splitlines():
-        if "samebits" in line and (found := re.match(r"(?:docker run .*? )?(?:\S*/)?samebits(?:-study)? (.+)$", line)):
-            yield from _wrong_words(shlex.split(found[1].partition(" >")[0]))
+        if "samebits" in line and (found := re.match(r"\s*(?:docker run .*? )?(?:\S*/)?samebits(?:-study)? ([a-z-]+.*)$", line)):
+            yield from _wrong_words(shlex.split(re.split(r" [|>]", found[1])[0]))
         if found := re.search(r"(?:^|&& )make ([\w-]+)", line):
             yield from () if found[1] in targets else (f"make {found[1]}",)
         for path in re.findall(r"\b(?:tools|docker)/[\w./-]+", line):
