@@ -2,10 +2,10 @@
 
     .venv/bin/python tools/build_wheels.py [--platform NAME ...] [--out DIR] [--once]
 
-The first time in one folder, the second in another of other times, with another home, time zone and file mask and an empty
-cache of the compiler, in the reverse order. Each wheel is looked into: its tag, its libraries, its record, and on Linux the
-glibc that the libraries ask for. DIR (default `dist`) gets the files and SHA256SUMS. Exit code: 0 every file came out twice
-the same; 1 one did not, or is not what its name says; 2 one could not be built. See docs/automation.md.
+The first time in one folder, the second in another of other times, with another home, time zone and file mask and an
+empty cache of the compiler, in the reverse order. Each wheel is looked into: its tag, its libraries, its record, and on
+Linux the glibc that the libraries ask for. DIR (default `dist`) gets the files and SHA256SUMS. Exit code: 0 every file
+came out twice the same; 1 one did not, or is not what its name says; 2 one could not be built. See docs/automation.md.
 """
 
 from __future__ import annotations

@@ -384,8 +384,7 @@ def main(arguments: Sequence[str]) -> int:
     code = exit_code(machine.cells, golden)
     if not options.keep:
         return code
-    # The same code and the same table as the last job of .github/workflows/reproduce.yml: from the folders, not from what
-    # the trainings printed.
+    # The same code and table as the last job of .github/workflows/reproduce.yml: from files, not from what was printed.
     table, kept_code = report(options.keep, golden)
     print(f"\n{table}", end="")
     return DIFFERENT if DIFFERENT in (code, kept_code) else max(code, kept_code)

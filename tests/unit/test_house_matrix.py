@@ -66,7 +66,9 @@ def test_the_readmes_digest_in_every_cell_is_the_same(
 ) -> None:
     summary, markdown = tmp_path / "summary.md", tmp_path / "matrix.md"
     summary.write_text("before\n", encoding="utf-8")
-    code = tool.main([str(cells), "--expect", "linux", "windows", "--summary", str(summary), "--markdown", str(markdown)])
+    code = tool.main(
+        [str(cells), "--expect", "linux", "windows", "--summary", str(summary), "--markdown", str(markdown)]
+    )
     printed = capsys.readouterr().out
     assert code == 0
     assert printed.startswith("**Same**: 2 of 2 cells ran, 2 of them")

@@ -159,9 +159,7 @@ def test_kept_runs_are_judged_by_their_files_not_by_what_was_printed(
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["01-this-python", "02-elsewhere-1.0"]
 
 
-def test_kept_runs_need_a_new_folder(
-    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_kept_runs_need_a_new_folder(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         tool.main(["--keep", str(tmp_path)])
     assert stopped.value.code == 2

@@ -71,13 +71,22 @@ def test_a_platform_that_is_none_is_refused(tmp_path: Path) -> None:
 
 Rewrite = Callable[[str, bytes], tuple[str, bytes]]
 PLANTED: dict[str, tuple[Rewrite, str]] = {
-    "another platform's library": (lambda name, data: (name.replace(ELSEWHERE, "linux-x86_64"), data), "libraries must be"),
+    "another platform's library": (
+        lambda name, data: (name.replace(ELSEWHERE, "linux-x86_64"), data),
+        "libraries must be",
+    ),
     "another tag inside": (
-        lambda name, data: (name, data.replace(b"manylinux_2_17", b"manylinux_2_28") if name.endswith("/WHEEL") else data),
+        lambda name, data: (
+            name,
+            data.replace(b"manylinux_2_17", b"manylinux_2_28") if name.endswith("/WHEEL") else data,
+        ),
         "WHEEL must have the tag",
     ),
     "pure Python": (
-        lambda name, data: (name, data.replace(b"Purelib: false", b"Purelib: true") if name.endswith("/WHEEL") else data),
+        lambda name, data: (
+            name,
+            data.replace(b"Purelib: false", b"Purelib: true") if name.endswith("/WHEEL") else data,
+        ),
         "WHEEL must have the tag",
     ),
     "a file that the record has otherwise": (
@@ -146,7 +155,12 @@ GOOD = {"sdist": b"one", ELSEWHERE: b"two"}
     ids=["same", "another wheel", "another sdist", "no wheel", "no sdist"],
 )
 def test_two_builds_are_compared_byte_by_byte(
-    tool: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: dict[str, bytes], code: int, kept: list[str]
+    tool: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    second: dict[str, bytes],
+    code: int,
+    kept: list[str],
 ) -> None:
     assert _compared(tool, monkeypatch, tmp_path / "out", GOOD, second) == code
     found = sorted(path.name for path in (tmp_path / "out").glob("*.file"))
