@@ -2,9 +2,9 @@
 
     .venv/bin/python tools/check_workflows.py [ROOT]
 
-First the rules of this project (docs/automation.md), then zizmor, check-jsonschema, shellcheck (of every `run:` step too)
-and hadolint from the checkout's .venv, and actionlint where one is installed. What cannot run here is named and counted. A
-linter that pyproject.toml asks for on this system and that is not there is an objection. `make check` runs this.
+First the rules of this project (docs/automation.md), then zizmor, check-jsonschema, shellcheck (of `run:` steps, too) and
+hadolint from the checkout's .venv, and actionlint where one is installed. What cannot run here is named and counted. A
+linter that pyproject.toml asks for on this system, and that is not there, is an objection. `make check` runs this.
 """
 
 from __future__ import annotations

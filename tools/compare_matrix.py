@@ -3,10 +3,10 @@
     .venv/bin/python tools/compare_matrix.py CELLS [--expect NAME ...] [--golden DIGEST] [--markdown FILE]
                                              [--summary FILE]
 
-CELLS is a folder with one folder for each cell: the run itself, or `run` in it, or `cell.json` with the reason why there
-is none. Every digest is computed anew from the golden files and held against DIGEST (default: the one of README.md);
-nothing is taken from what a run says of itself but the columns that describe its machine. A cell of --expect that did not
-come is a row too. Exit code: 0 every cell that ran has the digest; 1 one has another; 2 one failed or did not come, or none
+CELLS is a folder with one folder for each cell: the run itself, or `run` in it, or `cell.json` with the reason why
+there is none. Every digest is computed anew from the golden files and held against DIGEST (default: README's); nothing
+is taken from what a run says of itself but the columns that describe its machine. A cell of --expect that did not come
+is a row too. Exit code: 0 every cell that ran has the digest; 1 one has another; 2 one failed or did not come, or none
 ran.
 The last job of .github/workflows/reproduce.yml and `make matrix` print this table. See docs/automation.md.
 """
@@ -80,7 +80,7 @@ def exit_code_of(verdicts: Sequence[str]) -> int:
 
 
 def read_cells(folder: Path, expected: Sequence[str] = ()) -> list[MatrixCell]:
-    """Read every cell below a folder, in the order of their names, and add those that were expected and did not come."""
+    """Read every cell below a folder, in the order of their names, and add those that did not come."""
     found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     cells = [_read_cell(path) for path in found]
     missing = [name for name in expected if name not in {path.name for path in found}]
