@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/check_workflows.py [ROOT]
 
-First the rules of this project (docs/automation.md), then zizmor, check-jsonschema, shellcheck (of `run:` steps, too) and
+First this project's rules (docs/automation.md), then zizmor, check-jsonschema, shellcheck (of `run:` steps, too) and
 hadolint from the checkout's .venv, and actionlint where one is installed. What cannot run here is named and counted. A
 linter that pyproject.toml asks for on this system, and that is not there, is an objection. `make check` runs this.
 """
