@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help setup study test check matrix wheels lock clean
+.PHONY: help setup study test check lock clean
 
 help:
 	@echo "make study   train the embedded model under many conditions, compare the bits, write a report"
@@ -34,6 +34,7 @@ test: check
 check: setup
 	$(BIN)/python tools/check.py
 
+.PHONY: matrix wheels
 matrix: setup
 	$(BIN)/python tools/reproduce_golden.py --keep artifacts/matrix_$$(date -u +%Y%m%d_%H%M%S) $(ARGS)
 

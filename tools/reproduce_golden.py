@@ -188,11 +188,17 @@ class Machine:
         self._run = (parent or self.folder) / f"run-{self._count}"
         return self._run
 
-    def cell(self, name: str, command: str, work: Callable[[], tuple[str, float, str]]) -> None:
-        """Run one cell (unless another was asked for), keep it and print its row."""
+    def cell(
+        self, name: str, command: str, work: Callable[[], tuple[str, float, str]], *, root: str | None = None
+    ) -> None:
+        """Run one cell (unless another was asked for), keep it and print its row.
+
+        Args:
+            root: below which folder of this machine the run lies as `run-1`; default: it is the last `out()`.
+        """
         if self.only and not any(word in name for word in self.only):
             return
-        self._run = None
+        self._run = self.folder / root / "run-1" if root else None
         try:
             digest, seconds, note = work()
             made = Cell(name, command, digest, seconds, note=note)
@@ -310,9 +316,9 @@ class Machine:
         limits = ("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=16384:16384")
         started = ("podman", *store, "--events-backend", "file", *runtime)
         ran = ("run", "--rm", "--network=none", *limits, "--env", "PYTHONPATH=/opt/site", "--rootfs", root)
-        inside = f"/{self.out(root).name}"
-        words = [*started, *ran, f"/usr/bin/python{CONTAINER.python}", *TRAIN, inside]
-        return *train(words), "Debian 12, Python 3.11"
+        return *train(
+            [*started, *ran, f"/usr/bin/python{CONTAINER.python}", *TRAIN, "/run-1"]
+        ), "Debian 12, Python 3.11"
 
     def emulated(self, name: str) -> tuple[str, float, str]:
         """A Debian of another processor, in a chroot, under qemu's user mode."""
@@ -335,7 +341,7 @@ class Machine:
         ]
         asked = "import platform, numpy; print(platform.machine(), platform.python_version(), numpy.__version__)"
         processor, python, numpy = run([*words, "-c", asked], env=environment).split()
-        digest, seconds = train([*words, *TRAIN, f"/{self.out(root).name}"], env=environment)
+        digest, seconds = train([*words, *TRAIN, "/run-1"], env=environment)
         version = run([emulator, "--version"]).split()[2]
         return digest, seconds, f"{processor}, Python {python}, NumPy {numpy}, qemu {version}"
 
@@ -351,11 +357,16 @@ def run_cells(machine: Machine) -> None:
         "another user", "E/bin/python -m samebits train --out DIR, started with user=nobody", machine.another_user
     )
     inside = "/usr/bin/python3.11 -m samebits train --out DIR"
-    machine.cell("container", f"podman ... run --rm --network=none ... --rootfs ROOT {inside}", machine.container)
+    machine.cell(
+        "container",
+        f"podman ... run --rm --network=none ... --rootfs ROOT {inside}",
+        machine.container,
+        root="root-container",
+    )
     for name, foreign in FOREIGN.items():
         inside = f"python{foreign.python} -m samebits train --out DIR"
         command = f"chroot ROOT /emulator /usr/bin/{inside}"
-        machine.cell(f"emulated {name}", command, lambda name=name: machine.emulated(name))  # type: ignore[misc]
+        machine.cell(f"emulated {name}", command, lambda name=name: machine.emulated(name), root=f"root-{name}")  # type: ignore[misc]
 
 
 def main(arguments: Sequence[str]) -> int:
