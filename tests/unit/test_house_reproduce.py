@@ -159,6 +159,24 @@ def test_kept_runs_are_judged_by_their_files_not_by_what_was_printed(
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["01-this-python", "02-elsewhere-1.0"]
 
 
+def test_a_run_inside_another_root_is_kept_too(
+    tool: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Path
+) -> None:
+    golden = tool.golden_digest((ROOT / "README.md").read_text(encoding="utf-8"))
+
+    def run_cells(machine: object) -> None:
+        def work() -> tuple[str, float, str]:
+            shutil.copytree(run, machine.folder / "root-aarch64" / "run-1")  # type: ignore[attr-defined]
+            return golden, 1.0, ""
+
+        machine.cell("emulated aarch64", "emulate", work, root="root-aarch64")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(tool, "run_cells", run_cells)
+    assert tool.main(["--keep", str(tmp_path / "kept")]) == 0
+    kept = tmp_path / "kept" / "01-emulated-aarch64" / "run"
+    assert (kept / "artifact_summary.json").read_bytes() == (run / "artifact_summary.json").read_bytes()
+
+
 def test_kept_runs_need_a_new_folder(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         tool.main(["--keep", str(tmp_path)])
