@@ -15,7 +15,9 @@ help:
 	@echo "make study   train the embedded model under many conditions, compare the bits, write a report"
 	@echo "make test    check the code and run every test"
 	@echo "make setup   make .venv with everything in it (study and test do this themselves)"
-	@echo "make check   ruff, mypy, import contract"
+	@echo "make check   ruff, mypy, import contract, workflows"
+	@echo "make matrix  train everywhere that this machine can, and print the matrix of golden digests"
+	@echo "make wheels  every platform's wheel and the sdist, built twice and compared, in dist"
 	@echo "make lock    resolve requirements/lock.txt anew"
 	@echo "make container-tools   install podman and mmdebstrap from Debian's packages (root; see docs/images.md)"
 	@echo "make clean   remove .venv, compiled kernels and caches; run folders stay"
@@ -32,6 +34,13 @@ test: check
 
 check: setup
 	$(BIN)/python tools/check.py
+
+.PHONY: matrix wheels
+matrix: setup
+	$(BIN)/python tools/reproduce_golden.py --keep artifacts/matrix_$$(date -u +%Y%m%d_%H%M%S) $(ARGS)
+
+wheels: setup
+	$(BIN)/python tools/build_wheels.py $(ARGS)
 
 lock:
 	$(PYTHON) tools/lock_requirements.py
