@@ -29,8 +29,22 @@ from samebits.numerics.library import Library
 
 HERE = Path(__file__).resolve().parent
 N_PAIRS = 15
-LEAST_SAMPLE_S = 3e-3
-REST_S = 0.02
+
+
+@dataclass(frozen=True)
+class Manner:
+    """Seconds before a sample with nothing running, then of calls untimed, then of calls timed.
+
+    With several threads those of the side before are let go to sleep first: OpenMP's look for work for 16 ms. A thread
+    that wakes may find itself on its caller's core until the system spreads them, which takes some milliseconds.
+    """
+
+    rest_s: float
+    warm_up_s: float
+    least_sample_s: float
+
+
+ALONE, TOGETHER = Manner(0.0, 2e-3, 4e-3), Manner(0.03, 15e-3, 8e-3)
 Clock = Callable[[], float]
 
 
@@ -84,7 +98,8 @@ def run(groups: Mapping[str, Callable[[], Iterable[Case]]]) -> None:
 
 def measure(case: Case, n_threads: int, peak: float, clock: Clock, n_pairs: int) -> Row:
     """Time one case in pairs."""
-    ours, theirs = time_pairs(case.ours, case.theirs, clock, n_pairs)
+    manner = ALONE if n_threads == 1 else TOGETHER
+    ours, theirs = time_pairs(case.ours, case.theirs, clock, n_pairs, manner)
     low, middle, high = statistics.quantiles([b / a for a, b in zip(ours, theirs, strict=True)], n=4)
     ours_s, theirs_s = statistics.median(ours), statistics.median(theirs)
     part_of_peak = case.n_operations / ours_s / peak
@@ -102,24 +117,32 @@ def line(row: Row) -> str:
 
 
 def time_pairs(
-    ours: Callable[[], object], theirs: Callable[[], object], clock: Clock, n_pairs: int
+    ours: Callable[[], object], theirs: Callable[[], object], clock: Clock, n_pairs: int, manner: Manner
 ) -> tuple[list[float], list[float]]:
     """Return seconds per call of both, measured in turn."""
-    ours(), theirs()
+    theirs()
+    warm_up(ours, manner.warm_up_s)
     start = clock()
     ours()
-    n_calls = max(1, int(LEAST_SAMPLE_S / max(clock() - start, 1e-7)))
+    n_calls = max(1, int(manner.least_sample_s / max(clock() - start, 1e-7)))
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(n_pairs):
         for kept, call in zip(times, (ours, theirs), strict=True):
-            # The other side's threads still spin for some milliseconds: they must not be in the way.
-            time.sleep(REST_S)
-            call()
+            time.sleep(manner.rest_s)
+            warm_up(call, manner.warm_up_s)
             start = clock()
             for _ in range(n_calls):
                 call()
             kept.append((clock() - start) / n_calls)
     return times
+
+
+def warm_up(call: Callable[[], object], seconds: float) -> None:
+    """Call for some time, at least once."""
+    until = time.perf_counter() + seconds
+    call()
+    while time.perf_counter() < until:
+        call()
 
 
 def measured_peak(clock: Clock) -> float:

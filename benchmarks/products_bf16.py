@@ -14,7 +14,7 @@ from itertools import product
 import torch
 from pairs import Case, matrix, run, same_as_baseline
 
-from samebits.numerics import conversions, products, products_bf16
+from samebits.numerics import conversions, library, products, products_bf16
 from samebits.numerics.arrays import BF16, F32
 from samebits.numerics.products_bf16 import PackedWeightBf16
 
@@ -22,11 +22,18 @@ SAMPLE_ROWS = 5
 # GPT-2 medium: q, k and v; the attention's output; the two of the MLP; the head.
 WEIGHTS = [(1024, 3072), (1024, 1024), (1024, 4096), (4096, 1024), (1024, 50257)]
 ROWS = (1, 16, 128, 512, 2048)
+MOST_PRODUCTS, MOST_PRODUCTS_OF_PLAIN_LOOPS = 1 << 40, 1 << 26
 
 
 def sizes(rows: tuple[int, ...]) -> list[tuple[int, int, int]]:
     """Return K, N, M of every case; the head's outputs for 2,048 rows would take 400 MB."""
     return [(k, n, m) for (k, n), m in product(WEIGHTS, rows) if m * n < 60_000_000]
+
+
+def sizes_beside_torch(rows: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Return the same without what torch would be minutes at: off AVX-512 its products of bfloat16 are plain loops."""
+    most = MOST_PRODUCTS if library.loaded().isa in ("avx512", "amx") else MOST_PRODUCTS_OF_PLAIN_LOOPS
+    return [(k, n, m) for k, n, m in sizes(rows) if m * n * k <= most]
 
 
 def narrow(array: F32) -> BF16:
@@ -46,7 +53,7 @@ def against_baseline(function: Callable[..., F32], x: F32 | BF16, weight: Packed
 
 def linear_cases() -> Iterator[Case]:
     """Frozen weights, packed once; rows that are bfloat16 already."""
-    for k, n, m in sizes(ROWS):
+    for k, n, m in sizes_beside_torch(ROWS):
         weight, x, out = narrow(matrix(n, k)), narrow(matrix(m, k, seed=1)), matrix(m, n)
         packed = products_bf16.pack_bf16(weight, layout="nk")
         tx, tw = to_torch(x), to_torch(weight)
@@ -62,7 +69,7 @@ def linear_cases() -> Iterator[Case]:
 
 def mixed_cases() -> Iterator[Case]:
     """The same with rows in float32 and outputs in float32, as a training step has them."""
-    for k, n, m in sizes((16, 128, 512)):
+    for k, n, m in sizes_beside_torch((16, 128, 512)):
         weight, x, out = narrow(matrix(n, k)), matrix(m, k, seed=1), matrix(m, n)
         packed = products_bf16.pack_bf16(weight, layout="nk")
         tx, tw = torch.from_numpy(x), to_torch(weight)
@@ -77,7 +84,7 @@ def mixed_cases() -> Iterator[Case]:
 
 def backward_cases() -> Iterator[Case]:
     """The gradient of a frozen layer's input, from the panels that its forward product uses."""
-    for k, n, m in sizes((16, 128, 512, 2048)):
+    for k, n, m in sizes_beside_torch((16, 128, 512, 2048)):
         weight, dy, out = narrow(matrix(n, k)), narrow(matrix(m, n, seed=1)), matrix(m, k)
         packed = products_bf16.pack_bf16(weight, layout="nk")
         tdy, tw = to_torch(dy), to_torch(weight)

@@ -87,6 +87,7 @@ class Bisection:
             "file": self.file or None,
             "step": None if first is None else first.step,
             "field": None if first is None else first.field,
+            "parameters_step": None if first is None else first.parameters_step,
             "fields": [] if first is None else [found.as_document() for found in first.fields],
             "samples": None if self.samples is None else list(self.samples),
             "operation": None if operation is None else _operation_document(operation),
@@ -180,7 +181,7 @@ def _at_broken_line(ours: Side, theirs: Side) -> FirstStep | None:
             place = len(side.trace)
             lines = (side.broken_line, other.trace[place]) if side is ours else (other.trace[place], side.broken_line)
             counts = len(ours.trace), len(theirs.trace)
-            return replace(describe_step(*lines, n_steps=counts), step=place + 1)
+            return replace(describe_step(*lines, place + 1), n_steps=counts)
     return None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from samebits.errors import NumericsError
-from samebits.numerics import build, library, products
+from samebits.numerics import build, functions, library, products
 from samebits.numerics.build import host_platform, library_path
 
 ASK = """
@@ -118,5 +118,21 @@ def test_a_forked_child_starts_anew() -> None:
 def test_many_more_threads_than_cores() -> None:
     try:
         assert product_on_threads(200) == product_on_threads(1)
+    finally:
+        library.set_threads(1)
+
+
+@pytest.mark.parametrize("n", [16_384, 73_729, 1_150_007])
+def test_every_part_is_done_once_however_many_there_are(n: int) -> None:
+    x = np.random.default_rng(n).standard_normal(n).astype(np.float32)
+    expected = functions.exp(x).tobytes()
+    try:
+        for n_threads in (2, 3, 8, 33, 300):
+            library.set_threads(n_threads)
+            out = np.zeros_like(x)
+            for _ in range(20):
+                functions.silu(x, out=out)  # leaves its own results where a part of the next is not done
+                functions.exp(x, out=out)
+                assert out.tobytes() == expected
     finally:
         library.set_threads(1)

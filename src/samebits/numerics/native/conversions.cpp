@@ -76,7 +76,7 @@ void f32_f16_range(const Conversion& job, int64_t start, int64_t end) {
 
 int32_t run_conversion(const Conversion& job, int n_threads) {
   Crew crew(n_threads);
-  crew.run(parts_for(n_threads, (double)job.n, LEAST_SHARE), conversion_part, &job);
+  crew.run(fine_parts_for(n_threads, (double)job.n, LEAST_SHARE), conversion_part, &job);
   return 0;
 }
 

@@ -131,6 +131,6 @@ SB_EXPORT int32_t sb_adamw_f32(int64_t n, float* parameter, const float* gradien
   sb::AdamW job{n, parameter, gradient, mean, square, {}};
   memcpy(&job.scalars, scalars, sizeof job.scalars);
   sb::Crew crew(n_threads);
-  crew.run(sb::parts_for(n_threads, (double)n, sb::LEAST_SHARE), sb::adamw_part, &job);
+  crew.run(sb::fine_parts_for(n_threads, (double)n, sb::LEAST_SHARE), sb::adamw_part, &job);
   return 0;
 }

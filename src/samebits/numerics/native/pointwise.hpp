@@ -45,7 +45,7 @@ __attribute__((always_inline)) inline void each(const Pointwise& job, int64_t st
 // `least_share`: how many elements are worth waking a thread for.
 static inline int32_t run_pointwise(const Pointwise& job, int n_threads, double least_share) {
   Crew crew(n_threads);
-  crew.run(parts_for(n_threads, (double)job.n, least_share), pointwise_part, &job);
+  crew.run(fine_parts_for(n_threads, (double)job.n, least_share), pointwise_part, &job);
   return 0;
 }
 

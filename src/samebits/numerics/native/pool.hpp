@@ -20,10 +20,12 @@ class Crew {
   char* memory(size_t bytes);
 
   // Calls `part(job, i, n_parts)` once for each i below n_parts, each inside a FloatState; returns when all are done.
+  // Neighbouring parts go to one thread; one that is done with its own takes others'.
   void run(int n_parts, void (*part)(const void* job, int i, int n_parts), const void* job);
 
  private:
   Pool* pool_;  // null when running alone
+  int n_threads_;
   char* own_memory_;
 };
 
@@ -35,6 +37,7 @@ static inline long long part_start(long long n, long long unit, int i, int n_par
 }
 
 constexpr int MAX_THREADS = 256;
+constexpr int PARTS_PER_THREAD = 4;
 
 // Parts for a kernel whose work is about `n_operations`: a thread's share must be worth waking it.
 static inline int parts_for(int n_threads, double n_operations, double least_share) {
@@ -42,6 +45,14 @@ static inline int parts_for(int n_threads, double n_operations, double least_sha
   if (n_threads > MAX_THREADS) n_threads = MAX_THREADS;
   double most = n_operations / least_share;
   return most < 1 ? 1 : most < n_threads ? (int)most : n_threads;
+}
+
+// The same in more parts than threads where the work is enough: who is held up leaves some to others. For kernels
+// whose parts need no scratch.
+static inline int fine_parts_for(int n_threads, double n_operations, double least_share) {
+  const int n_parts = parts_for(n_threads, n_operations, least_share);
+  const double each = n_operations / least_share / n_parts;
+  return n_parts == 1 ? 1 : n_parts * (each < PARTS_PER_THREAD ? (int)each : PARTS_PER_THREAD);
 }
 
 }  // namespace sb

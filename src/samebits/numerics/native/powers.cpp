@@ -66,6 +66,6 @@ SB_EXPORT int32_t sb_vector_norm_f32(int64_t rows, int64_t n, const float* x, in
                                      int32_t n_threads) {
   const sb::Norms job{rows, n, x, x_row, out};
   sb::Crew crew(n_threads);
-  crew.run(sb::parts_for(n_threads, (double)rows * n, sb::LEAST_SHARE), sb::norms_part, &job);
+  crew.run(sb::fine_parts_for(n_threads, (double)rows * n, sb::LEAST_SHARE), sb::norms_part, &job);
   return 0;
 }

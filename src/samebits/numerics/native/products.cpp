@@ -9,6 +9,7 @@ namespace sb {
 namespace {
 
 constexpr int64_t RUN_K = 512;          // steps of k between two stops: one panel's run stays in the nearest cache
+constexpr int64_t UNIT_K = 16;          // runs start at its multiples
 constexpr int64_t BLOCK_ROWS = 384;     // rows whose run stays in the second
 constexpr int64_t CHUNK_COLUMNS = 256;  // columns whose accumulators wait together, or that are packed together
 constexpr int64_t FEW_ROWS = 8;         // more rows of one power of two apart push one another out of the nearest cache
@@ -33,11 +34,12 @@ int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
 int64_t whole_lines(int64_t n_floats) { return (n_floats + 15) / 16 * 16; }
 int64_t pieces(int64_t n, int64_t most) { return n <= most ? 1 : (n + most - 1) / most; }
 
-// Packs columns `n0` to `n1` of a right operand that is not packed yet.
-void pack_columns(const Product& p, int64_t n0, int64_t n1, float* out) {
-  if (!p.b_panels) return pack_panels(p.b + n0 * p.b_n, p.b_k, p.b_n, n1 - n0, p.k, out);
-  for (int64_t n = n0; n < n1; n += WIDTH, out += panel_stride(p.k))
-    pack_panel_of_panels(p.b + n * WIDTH, p.b_panels, (int)least(WIDTH, n1 - n), p.k, out);
+// Packs steps `k0`, a multiple of UNIT_K, to `k1` of columns `n0` to `n1` of a right operand that is not packed yet.
+void pack_columns(const Product& p, int64_t n0, int64_t n1, int64_t k0, int64_t k1, float* out) {
+  if (!p.b_panels) return pack_panels(p.b + n0 * p.b_n + k0 * p.b_k, p.b_k, p.b_n, n1 - n0, k1 - k0, out);
+  const float* from = p.b + k0 / WIDTH * p.b_panels;
+  for (int64_t n = n0; n < n1; n += WIDTH, out += panel_stride(k1 - k0))
+    pack_panel_of_panels(from + n * WIDTH, p.b_panels, (int)least(WIDTH, n1 - n), k1 - k0, out);
 }
 
 // Everything that shape decides.
@@ -48,7 +50,7 @@ struct Plan {
   int64_t block_rows;  // most rows of a block
   bool pack_a;
   bool direct_b;       // tiles read B where it lies; its last, partial panel is packed
-  bool chunk_b;        // each chunk of columns is packed just before its only use
+  bool chunk_b;        // each run of each chunk of columns is packed just before its only use
   int64_t chunk_panels;
   int64_t a_floats, b_floats, waiting_floats;
 
@@ -57,15 +59,18 @@ struct Plan {
     rows_of_tile = most_rows(n_panels == 1 ? 1 : 2);
     n_runs = pieces(p.k, RUN_K + RUN_K / 2);
     block_rows = least(p.m, BLOCK_ROWS);
-    pack_a = p.m > rows_of_tile && n_panels > 8;
-    if (!pack_a && p.a_row != 1) rows_of_tile = (int)least(rows_of_tile, FEW_ROWS);
-    if (p.k <= FEW_K && n_panels >= 4) rows_of_tile = (int)least(rows_of_tile, FEW_ROWS);
-    direct_b = !p.packed && !p.b_panels && p.b_n == 1 && p.m <= rows_of_tile;
+    // As many rows as two tiles of one vector have pay for no packing.
+    direct_b = !p.packed && !p.b_panels && p.b_n == 1 && p.m <= 2 * most_rows(1);
     chunk_b = !p.packed && !direct_b;
+    pack_a = p.m > rows_of_tile && n_panels > 8 && !(direct_b && p.a_row == 1);
+    if (direct_b && p.m > rows_of_tile) rows_of_tile = most_rows(1);
+    if (!pack_a && p.a_row != 1) rows_of_tile = (int)least(rows_of_tile, FEW_ROWS);
+    if (p.k <= FEW_K && n_panels >= 4 && !direct_b) rows_of_tile = (int)least(rows_of_tile, FEW_ROWS);
     chunk_panels = (p.k <= FEW_K ? 2 : 1) * CHUNK_COLUMNS / WIDTH;
     if (n_runs == 1 && !chunk_b && p.k > FEW_K) chunk_panels = n_panels;
     a_floats = pack_a ? whole_lines(block_rows * p.k + 4 * WIDTH) : 0;
-    b_floats = chunk_b ? least(chunk_panels, n_panels) * panel_stride(p.k) : direct_b ? panel_stride(p.k) : 0;
+    const int64_t longest = least(p.k, (p.k + n_runs - 1) / n_runs + UNIT_K);
+    b_floats = chunk_b ? least(chunk_panels, n_panels) * panel_stride(longest) : direct_b ? panel_stride(p.k) : 0;
     waiting_floats = n_runs > 1 ? whole_lines(block_rows * least(chunk_panels, n_panels) * WIDTH) : 0;
   }
   int64_t scratch_floats() const { return a_floats + b_floats + waiting_floats + 16; }
@@ -87,7 +92,24 @@ int vectors_for(int n_rows, int64_t n_panels) {
   return n_vectors;
 }
 
+// The same where C lies along its columns: WIDTH rows and columns are turned over at once.
+void write_turned(const Product& p, const float* tile, int64_t row, int n_rows, int64_t column, int n_columns) {
+  const int64_t end = least(n_columns, p.n - column);
+  for (int i = 0; i < n_rows; i += WIDTH) {
+    const int count = (int)least(n_rows - i, WIDTH);
+    for (int64_t j = 0; j < end; j += WIDTH) {
+      f32v block[WIDTH];
+      for (int r = 0; r < WIDTH; r++) block[r] = r < count ? load(tile + (i + r) * n_columns + j) : f32v{};
+      transpose(block);
+      float* c = p.c + row + i + (column + j) * p.c_n;
+      for (int64_t v = 0; v < least(WIDTH, end - j); v++, c += p.c_n)
+        store_first(c, p.accumulate ? load_first(c, count) + block[v] : block[v], count);
+    }
+  }
+}
+
 void write_edge(const Product& p, const float* tile, int64_t row, int n_rows, int64_t column, int n_columns) {
+  if (p.c_row == 1 && p.c_n != 1 && !p.bias) return write_turned(p, tile, row, n_rows, column, n_columns);
   int64_t n = least(n_columns, p.n - column);
   for (int i = 0; i < n_rows; i++)
     for (int64_t j = 0; j < n; j++) {
@@ -107,7 +129,9 @@ struct Worker {
   Worker(const Product& p, const Plan& plan, float* scratch)
       : p(p), plan(plan), packed_a(scratch), packed_b(packed_a + plan.a_floats), waiting(packed_b + plan.b_floats) {}
 
-  int64_t run_start(int64_t run) const { return p.k * run / plan.n_runs; }
+  int64_t run_start(int64_t run) const {
+    return run == plan.n_runs ? p.k : p.k * run / plan.n_runs / UNIT_K * UNIT_K;
+  }
 
   void multiply(int64_t row0, int64_t row1, int64_t panel0, int64_t panel1) {
     if (row0 == row1) return;  // with few rows there are fewer tiles than threads
@@ -143,33 +167,42 @@ struct Worker {
       multiply_panels(rows, panel1 - 1, panel1, packed_b, WIDTH, 0, panel0);
       return;
     }
-    const float* b = p.packed ? p.packed + panel0 * panel_stride(p.k) : packed_b;
-    if (plan.chunk_b) pack_columns(p, n0, n1, packed_b);
-    multiply_panels(rows, panel0, panel1, b, WIDTH, panel_stride(p.k), panel0);
+    if (!plan.chunk_b)
+      return multiply_panels(rows, panel0, panel1, p.packed + panel0 * panel_stride(p.k), WIDTH, panel_stride(p.k),
+                             panel0);
+    for (int64_t run = 0; run < plan.n_runs; run++) {
+      const int64_t k0 = run_start(run), k1 = run_start(run + 1);
+      pack_columns(p, n0, n1, k0, k1, packed_b);
+      multiply_run(rows, run, panel0, panel1, packed_b, WIDTH, panel_stride(k1 - k0), panel0);
+    }
   }
 
-  // Panels `panel0` to `panel1`, the first of which lies at `b`; accumulators of panel `origin` wait first.
   void multiply_panels(const Rows& rows, int64_t panel0, int64_t panel1, const float* b, int64_t b_k, int64_t b_panel,
                        int64_t origin) {
+    for (int64_t run = 0; run < plan.n_runs; run++)
+      multiply_run(rows, run, panel0, panel1, b + run_start(run) * b_k, b_k, b_panel, origin);
+  }
+
+  // One run of panels `panel0` to `panel1`, whose first begins at `b`; accumulators of panel `origin` wait first.
+  void multiply_run(const Rows& rows, int64_t run, int64_t panel0, int64_t panel1, const float* b, int64_t b_k,
+                    int64_t b_panel, int64_t origin) {
     // With few k, C is gone through along its rows. With many, a panel's run is used while it is near.
-    const int64_t tiles_together = p.k <= FEW_K ? 1 : rows.n_tiles;
-    for (int64_t run = 0; run < plan.n_runs; run++) {
-      Tile t;
-      const int64_t k0 = run_start(run);
-      t.n_k = run_start(run + 1) - k0, t.b_k = b_k, t.b_panel = b_panel;
-      for (int64_t q0 = 0; q0 < rows.n_tiles; q0 += tiles_together) {
-        int n_vectors = vectors_for(rows.most(), panel1 - panel0), n_groups;
-        for (int64_t panel = panel0; panel < panel1; panel += n_groups * n_vectors) {
-          while (n_vectors > panel1 - panel) n_vectors /= 2;
-          n_groups = groups(panel, panel1, n_vectors);
-          t.b = b + (panel - panel0) * b_panel + k0 * b_k, t.n_groups = n_groups;
-          for (int64_t q = q0; q < q0 + tiles_together; q++) {
-            int64_t i = rows.start(q);
-            float* waits = waiting + ((panel - origin) * rows.n + i * n_vectors) * WIDTH;
-            t.start = run ? waits : nullptr;
-            multiply_tile(t, rows.first + i, (int)(rows.start(q + 1) - i), panel * WIDTH, n_vectors,
-                          packed_a + rows.n * k0 + i * t.n_k, k0, run + 1 < plan.n_runs ? waits : nullptr);
-          }
+    const int64_t tiles_together = p.k <= FEW_K && !plan.direct_b ? 1 : rows.n_tiles;
+    Tile t;
+    const int64_t k0 = run_start(run);
+    t.n_k = run_start(run + 1) - k0, t.b_k = b_k, t.b_panel = b_panel;
+    for (int64_t q0 = 0; q0 < rows.n_tiles; q0 += tiles_together) {
+      int n_vectors = vectors_for(rows.most(), panel1 - panel0), n_groups;
+      for (int64_t panel = panel0; panel < panel1; panel += n_groups * n_vectors) {
+        while (n_vectors > panel1 - panel) n_vectors /= 2;
+        n_groups = groups(panel, panel1, n_vectors);
+        t.b = b + (panel - panel0) * b_panel, t.n_groups = n_groups;
+        for (int64_t q = q0; q < q0 + tiles_together; q++) {
+          int64_t i = rows.start(q);
+          float* waits = waiting + ((panel - origin) * rows.n + i * n_vectors) * WIDTH;
+          t.start = run ? waits : nullptr;
+          multiply_tile(t, rows.first + i, (int)(rows.start(q + 1) - i), panel * WIDTH, n_vectors,
+                        packed_a + rows.n * k0 + i * t.n_k, k0, run + 1 < plan.n_runs ? waits : nullptr);
         }
       }
     }
@@ -233,7 +266,7 @@ struct Packing {
 void pack_part(const void* given, int i, int n_parts) {
   const Packing& job = *(const Packing*)given;
   int64_t n0 = part_start(job.n, 64, i, n_parts), n1 = part_start(job.n, 64, i + 1, n_parts);
-  pack_columns(job.p, job.n0 + n0, job.n0 + n1, job.out + n0 / WIDTH * panel_stride(job.p.k));
+  pack_columns(job.p, job.n0 + n0, job.n0 + n1, 0, job.p.k, job.out + n0 / WIDTH * panel_stride(job.p.k));
 }
 
 int32_t multiply(Crew& crew, const Product& p, int n_threads, float* own_scratch) {

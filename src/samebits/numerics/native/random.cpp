@@ -40,7 +40,7 @@ int32_t draw(Drawing job, int n_threads) {
     job.rows = 1;
   }
   Crew crew(n_threads);
-  crew.run(parts_for(n_threads, (double)job.rows * job.n, LEAST_SHARE), drawing_part, &job);
+  crew.run(fine_parts_for(n_threads, (double)job.rows * job.n, LEAST_SHARE), drawing_part, &job);
   return 0;
 }
 

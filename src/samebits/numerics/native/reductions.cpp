@@ -34,7 +34,7 @@ void reduce_part(const void* given, int i, int n_parts) {
 
 int32_t reduce_rows(const Reduction& job, int n_threads) {
   Crew crew(n_threads);
-  crew.run(parts_for(n_threads, (double)job.rows * job.n, LEAST_SHARE), reduce_part, &job);
+  crew.run(fine_parts_for(n_threads, (double)job.rows * job.n, LEAST_SHARE), reduce_part, &job);
   return 0;
 }
 

@@ -56,6 +56,6 @@ SB_EXPORT int32_t sb_rotary_f32(int64_t n, int64_t heads, int64_t half, const fl
                                 int64_t out_row, int64_t out_head, int32_t n_threads) {
   sb::Rotary job{n, heads, half, x, x_row, x_head, cos, sin, table_row, out, out_row, out_head, backward ? -1.0f : 1.0f};
   sb::Crew crew(n_threads);
-  crew.run(sb::parts_for(n_threads, 2.0 * (double)(n * heads * half), sb::LEAST_SHARE), sb::rotary_part, &job);
+  crew.run(sb::fine_parts_for(n_threads, 2.0 * (double)(n * heads * half), sb::LEAST_SHARE), sb::rotary_part, &job);
   return 0;
 }

@@ -73,7 +73,7 @@ int32_t run_rows(const Job& job, int n_threads) {
     const int64_t end = part_start(job.rows, 1, i + 1, n_parts);
     for (int64_t row = part_start(job.rows, 1, i, n_parts); row < end; row++) job.row(row);
   };
-  crew.run(parts_for(n_threads, (double)job.rows * job.n, LEAST_ROWS_SHARE), part, &job);
+  crew.run(fine_parts_for(n_threads, (double)job.rows * job.n, LEAST_ROWS_SHARE), part, &job);
   return 0;
 }
 

@@ -6,10 +6,13 @@
 #include <windows.h>
 #else
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 #endif
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 namespace sb {
@@ -54,6 +57,13 @@ static inline bool start_thread(void (*entry)(void*), void* argument) {
   return true;
 }
 static inline long process_number() { return (long)GetCurrentProcessId(); }
+static inline void let_others_run() { SwitchToThread(); }
+static inline int64_t microseconds() {
+  LARGE_INTEGER ticks, per_second;
+  QueryPerformanceCounter(&ticks);
+  QueryPerformanceFrequency(&per_second);
+  return (int64_t)((double)ticks.QuadPart * 1e6 / (double)per_second.QuadPart);
+}
 
 #else
 
@@ -100,6 +110,12 @@ static inline bool start_thread(void (*entry)(void*), void* argument) {
   return started;
 }
 static inline long process_number() { return (long)getpid(); }
+static inline void let_others_run() { sched_yield(); }
+static inline int64_t microseconds() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
 
 #endif
 

@@ -33,7 +33,8 @@ constexpr int most_rows(int n_vectors) {
   return n_vectors == 1 ? 4 : n_vectors == 2 ? 2 : 1;
 #endif
 }
-constexpr int PREFETCH_STEPS = 24;
+// Rows of an operand that was not packed may all meet in one set of the nearest cache: then few can wait there.
+constexpr int PREFETCH_STEPS = 24, PREFETCH_ROWS = 8;
 constexpr int MOST_ROWS = most_rows(1);
 constexpr int MOST_VECTORS = 8;
 
@@ -41,6 +42,7 @@ constexpr int MOST_VECTORS = 8;
 template <int MR, int NV, bool ADJACENT>
 void tile(const Tile& t) {
   const int64_t a_row = ADJACENT ? 1 : t.a_row, a_k = ADJACENT ? t.a_k : 1, b_k = t.b_k, b_panel = t.b_panel;
+  [[maybe_unused]] const int64_t ahead = b_k * (b_k == WIDTH ? PREFETCH_STEPS : PREFETCH_ROWS);
   for (int group = 0; group < t.n_groups; group++) {
     float* out = t.out + group * NV * WIDTH;
     f32v acc[MR][NV];
@@ -62,7 +64,7 @@ void tile(const Tile& t) {
         row[v] = load(b + v * b_panel);
 #if SB_WIDTH == 16
         // A step takes no longer than its line from the second cache: asked for early, it is there.
-        __builtin_prefetch(b + v * b_panel + PREFETCH_STEPS * WIDTH);
+        __builtin_prefetch(b + v * b_panel + ahead);
 #endif
       }
 #pragma GCC unroll 16
