@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -11,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from samebits import __version__
 from samebits.errors import ImageError
 from samebits.images.archive import Image, read_image
 from samebits.images.base import make_base, moved_packages, packages_of, parse_packages
@@ -114,7 +114,12 @@ def _build(plan: Plan, work: Path, archive: Path, moved: list[str], tell: Callab
         moved += _debian_base(plan, work)
         base = _local(BASE_IMAGE)
     tell(f"image: {plan.engine.name} {plan.engine.version}")
-    arguments = {"BASE": base, "LOCK": plan.lock, "SOURCE_DIGEST": source_sha256, "VERSION": __version__}
+    arguments = {
+        "BASE": base,
+        "LOCK": plan.lock,
+        "SOURCE_DIGEST": source_sha256,
+        "VERSION": importlib.metadata.version("samebits"),
+    }
     _engine_build(plan, context, context / DOCKERFILE, STUDY_IMAGE, arguments, archive)
     return source_sha256
 
