@@ -9,11 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 BIN := .venv/bin
 
-<<<<<<< HEAD
-.PHONY: help setup study test nightly check lock clean
-=======
-.PHONY: help setup study test check lock clean container-tools
->>>>>>> main
+.PHONY: help setup study test nightly check matrix wheels lock clean container-tools
 
 help:
 	@echo "make study   train the embedded model under many conditions, compare the bits, write a report"
