@@ -181,7 +181,7 @@ def matrix(cells: Sequence[MatrixCell], golden: str) -> str:
 def _escaped(text: str) -> str:
     """Return text that is nothing but text in a cell of a Markdown table."""
     plain = "".join(character if character.isprintable() else " " for character in text)
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(plain, quote=False))
+    return re.sub(r"([\\`*\[\]|~])", r"\\\1", html.escape(plain, quote=False))
 
 
 def report(folder: Path, golden: str, expected: Sequence[str] = ()) -> tuple[str, int]:
