@@ -51,11 +51,8 @@ def test_commands_in_documents_exist(document: Path) -> None:
 
 
 def test_a_command_that_does_not_exist_would_be_found() -> None:
-    lines = list(
-        _command_lines(
-            "```\nsamebits fly --high\nsamebits compare a b --loosely\nsamebits image fly\nsamebits image build --high\n```"
-        )
-    )
+    wrong = ("fly --high", "compare a b --loosely", "image fly", "image build --high")
+    lines = list(_command_lines("".join(f"    samebits {words}\n" for words in wrong)))
     assert [_wrong_in(words) for words in lines] == [
         ["fly"],
         ["compare --loosely"],
