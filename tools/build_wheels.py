@@ -162,10 +162,16 @@ class Builds:
         self._failed: dict[str, str] = {}
 
     def build(self, platforms: Sequence[str]) -> None:
-        """Build the sdist of the checkout and, from the unpacked sdist, every wheel."""
+        """Build the sdist of the checkout and, from the unpacked sdist, every wheel.
+
+        The second time, the sdist is made of the first one.
+        """
+        sdist: Path | None = None
         for number, around in enumerate(self.surroundings):
             around.folder.mkdir()
-            sdist = self._build(SDIST, ROOT, around)
+            # Never the checkout twice: one that changes meanwhile would look like a build that cannot be repeated.
+            origin = unpack(sdist, around.folder / "origin", around.mtime) if sdist else ROOT
+            sdist = self._build(SDIST, origin, around)
             if sdist is None:
                 return
             sources = unpack(sdist, around.folder / "sources", around.mtime)
