@@ -18,7 +18,8 @@ from samebits.images.container import INSTALL, engine_output
 
 SUITE = "bookworm"
 PYTHON = "3.11"
-PACKAGES = ("python3", "python3-venv")
+# The last one is for NumPy and tokenizers, whose wheels do not bring it.
+PACKAGES = ("python3", "python3-venv", "libstdc++6")
 PACKAGES_FILE = "usr/share/samebits/base-packages.txt"
 _LIMIT_S = 1800
 _HOOKS = (

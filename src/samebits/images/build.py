@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -13,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samebits.errors import ImageError
-from samebits.images.archive import Image, read_image
+from samebits.images.archive import Image
 from samebits.images.base import make_base, moved_packages, packages_of, parse_packages
 from samebits.images.check import Comparison, check
 from samebits.images.container import STUDY_IMAGE, Engine, engine_output
-from samebits.images.context import DOCKERFILE, add_wheels, build_wheel, fetch_wheels, stage
+from samebits.images.context import DOCKERFILE, add_wheels, build_wheel, fetch_wheels, stage, version_of
+from samebits.images.rewrite import rewrite
 
 EPOCH = 1767225600
 """2026-01-01: the one time in an image, the same in every image, so that it tells nothing."""
@@ -89,10 +89,10 @@ def build_twice(plan: Plan, out: Path, tell: Callable[[str], None] = lambda _: N
             work = Path(folder) / below
             work.mkdir(parents=True)
             started_s = time.monotonic()
-            with _umask(umask), _store(plan.engine, work / "store") as engine:
+            with _umask(umask), _store(plan.engine) as engine:
                 source_sha256 = _build(replace(plan, engine=engine), work, out / f"{name}.tar", moved, tell)
             seconds.append(time.monotonic() - started_s)
-            images.append(read_image(out / f"{name}.tar"))
+            images.append(rewrite(out / f"{name}.tar", f"{STUDY_IMAGE}:latest"))
             tell(f"{name} build: {images[-1].digest} in {seconds[-1]:.0f} s")
             shutil.rmtree(work)
     return Built(check(*images), source_sha256, tuple(dict.fromkeys(moved)), tuple(seconds))
@@ -114,12 +114,7 @@ def _build(plan: Plan, work: Path, archive: Path, moved: list[str], tell: Callab
         moved += _debian_base(plan, work)
         base = _local(BASE_IMAGE)
     tell(f"image: {plan.engine.name} {plan.engine.version}")
-    arguments = {
-        "BASE": base,
-        "LOCK": plan.lock,
-        "SOURCE_DIGEST": source_sha256,
-        "VERSION": importlib.metadata.version("samebits"),
-    }
+    arguments = {"BASE": base, "LOCK": plan.lock, "SOURCE_DIGEST": source_sha256, "VERSION": version_of(plan.source)}
     _engine_build(plan, context, context / DOCKERFILE, STUDY_IMAGE, arguments, archive)
     return source_sha256
 
@@ -209,12 +204,13 @@ def load(engine: Engine, archive: Path) -> None:
 
 
 @contextlib.contextmanager
-def _store(engine: Engine, folder: Path) -> Iterator[Engine]:
+def _store(engine: Engine) -> Iterator[Engine]:
     """Yield the engine with an empty store of its own, and remove that store; docker has but one, its cache unused."""
     if engine.name == "docker":
         yield engine
         return
-    folder.mkdir()
+    # Not below the build's own folder: podman refuses a path of more than 50 characters.
+    folder = Path(tempfile.mkdtemp(prefix="sb-"))
     try:
         yield replace(engine, store=folder)
     finally:

@@ -161,6 +161,8 @@ def run_words(
     if engine.name == "podman":
         # Labels of SELinux would close a mounted folder to the container.
         words += ["--security-opt", "label=disable", *_limits()]
+        # Its timer needs systemd, and a run ends by itself.
+        words += ["--no-healthcheck"]
     for folder, inside in (mounts or {}).items():
         words += ["--volume", f"{folder}:{inside}"]
     for variable, value in (environment or {}).items():
@@ -169,15 +171,16 @@ def run_words(
 
 
 def _limits() -> list[str]:
-    """Return this process's own limits: podman asks for more by default, which not every root may have."""
+    """Return limits that this process may give: podman asks for more by default, which not every root may have."""
     if sys.platform == "win32":
         return []
     import resource
 
     words = []
-    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-        soft, hard = ("-1" if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(number))
-        words += ["--ulimit", f"{name}={soft}:{hard}"]
+    for name, number, enough in (("nofile", resource.RLIMIT_NOFILE, 4096), ("nproc", resource.RLIMIT_NPROC, 16384)):
+        hard = resource.getrlimit(number)[1]
+        limit = enough if hard == resource.RLIM_INFINITY else min(hard, enough)
+        words += ["--ulimit", f"{name}={limit}:{limit}"]
     return words
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,21 @@ def source_files(source: Path) -> Iterator[Path]:
             raise ImageError(
                 "the source must be a checkout of samebits", got=f"no {part}", where=str(source), remedy=remedy
             )
+
+
+def version_of(source: Path) -> str:
+    """Return the version that a checkout states.
+
+    Raises:
+        ImageError: it states none.
+    """
+    path = source / "src" / "samebits" / "__init__.py"
+    found = (
+        re.search(r'^__version__ = "(.+)"$', path.read_text(encoding="utf-8"), re.MULTILINE) if path.exists() else None
+    )
+    if found is None:
+        raise ImageError("the source must state a version", got="none", where=str(path))
+    return found[1]
 
 
 def fetch_wheels(context: Path, lock: str, wheelhouse: Path) -> None:

@@ -79,13 +79,13 @@ def write_layout(
     *,
     level: int | None = None,
     annotations: Any = None,
-    config: Any = None,
+    whole_config: Any = None,
     **changes: Any,
 ) -> Path:
-    """Write an OCI layout; `level`: of gzip; `config`: in place of the usual one."""
+    """Write an OCI layout; `level`: of gzip; `whole_config`: in place of the usual one."""
     packed = [layer if level is None else gzip.compress(layer, level, mtime=0) for layer in layers]
     kind = "application/vnd.oci.image.layer.v1.tar" + ("" if level is None else "+gzip")
-    described = json.dumps(config or config_of(layers, **changes)).encode()
+    described = json.dumps(whole_config or config_of(layers, **changes)).encode()
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",

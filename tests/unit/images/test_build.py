@@ -37,6 +37,7 @@ def plan(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
     """A plan that downloads and compiles nothing."""
     caches: list[Path | None] = []
     monkeypatch.setattr(build, "stage", lambda _, folder: folder.mkdir() or "5" * 64)
+    monkeypatch.setattr(build, "version_of", lambda _: "0.1.0")
     monkeypatch.setattr(build, "fetch_wheels", lambda *_: None)
     monkeypatch.setattr(build, "add_wheels", lambda *_: None)
     monkeypatch.setattr(build, "build_wheel", lambda *_, compiler_cache, **__: caches.append(compiler_cache))

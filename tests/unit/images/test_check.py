@@ -76,5 +76,5 @@ def test_one_layer_more_is_named(tmp_path: Path) -> None:
 def test_the_same_configuration_written_otherwise_is_named(tmp_path: Path) -> None:
     layers = [layer_of(PLAIN)]
     backwards = dict(reversed(config_of(layers).items()))
-    paths = write_layout(tmp_path / "a", layers), write_layout(tmp_path / "b", layers, config=backwards)
+    paths = write_layout(tmp_path / "a", layers), write_layout(tmp_path / "b", layers, whole_config=backwards)
     assert ("configuration", "configuration", "") in found(*paths)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import samebits
 from samebits.errors import ImageError
 from samebits.images import context
-from samebits.images.context import add_wheels, build_wheel, fetch_wheels, source_files, stage
+from samebits.images.context import add_wheels, build_wheel, fetch_wheels, source_files, stage, version_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -72,6 +73,12 @@ def test_this_checkout_is_one_and_its_ignore_file_lets_every_part_through() -> N
         line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")
     ]
     assert not [name for name in names - {"docker/Dockerfile"} if not name.startswith(tuple(passed))]
+
+
+def test_the_version_is_the_sources(checkout: Path) -> None:
+    assert version_of(ROOT) == samebits.__version__
+    with pytest.raises(ImageError, match="must state a version"):
+        version_of(checkout)
 
 
 def test_pip_is_asked_for_the_bases_python_and_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
