@@ -110,10 +110,10 @@ def print_peak(side: str, base: Path) -> None:
 def added_up(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
     """Return the function, its seconds appended to a list."""
 
-    def run(*arguments: Any) -> Any:
+    def run(*arguments: Any, **named: Any) -> Any:
         start = time.perf_counter()
         try:
-            return function(*arguments)
+            return function(*arguments, **named)
         finally:
             spent.append(time.perf_counter() - start)
 

@@ -8,6 +8,7 @@ SamebitsError                   exit code 2: could not tell, nothing was lost
 ├── RecordError                 a run folder, or a file in it, that cannot be read as what it claims to be
 │   └── CheckpointError         a checkpoint that is incomplete or damaged
 ├── NumericsError               arrays that a clause does not cover, or kernels that cannot be trusted on this machine
+├── ImageError                  a container image that cannot be read or built, or an engine that is not there
 ├── StorageError                the disk refused (full, read-only, no permission)
 ├── NonFiniteError              a loss, gradient or parameter stopped being finite
 └── MissingExtraError           an optional part is not installed
@@ -78,6 +79,10 @@ class CheckpointError(RecordError):
 
 class NumericsError(SamebitsError):
     """Arrays that a clause does not cover, or kernels that cannot be trusted on this machine."""
+
+
+class ImageError(SamebitsError):
+    """A container image cannot be read or built, or no engine is there to do it."""
 
 
 class StorageError(SamebitsError):

@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +342,13 @@ def is_right(planted: Planted, found: Bisection) -> tuple[bool, bool]:
     assert found.cause is not None
     is_placed = found.verdict == "different" and re.search(planted.where, place_of(found)) is not None
     return is_placed, found.cause.kind == planted.kind and re.search(planted.why, found.cause.name) is not None
+
+
+def test_another_place_or_cause_would_not_be_right(findings: Findings) -> None:
+    planted, found = findings("another dropout seed")
+    assert is_right(replace(planted, where="step 2"), found) == (False, True)
+    assert is_right(replace(planted, kind="data"), found) == (True, False)
+    assert is_right(replace(planted, why="^data_seed$"), found) == (True, False)
 
 
 def row(name: str, planted: Planted, found: Bisection) -> str:

@@ -32,7 +32,13 @@ def _command_lines(text: str) -> Iterator[list[str]]:
 
 def _wrong_in(words: list[str]) -> list[str]:
     name, *arguments = words
-    command = group.get_command(click.Context(group), name)
+    context = click.Context(group)
+    command = group.get_command(context, name)
+    # `samebits image build`: the commands of a command.
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        name = f"{name} {arguments[0]}"
+        context = click.Context(command, parent=context)
+        command = command.get_command(context, arguments.pop(0))
     if command is None:
         return [name]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
@@ -46,8 +52,10 @@ def test_commands_in_documents_exist(document: Path) -> None:
 
 
 def test_a_command_that_does_not_exist_would_be_found() -> None:
-    lines = list(_command_lines("```\nsamebits fly --high\nsamebits compare a b --loosely\n```"))
-    assert [_wrong_in(words) for words in lines] == [["fly"], ["compare --loosely"]]
+    text = "samebits fly --high\nsamebits compare a b --loosely\nsamebits image burn\nsamebits image build --hot"
+    lines = list(_command_lines(f"```\n{text}\n```"))
+    wrong = [["fly"], ["compare --loosely"], ["image burn"], ["image build --hot"]]
+    assert [_wrong_in(words) for words in lines] == wrong
 
 
 def test_readme_names_every_command() -> None:
@@ -72,11 +80,11 @@ def test_source_files_in_documents_exist(document: Path) -> None:
 
 
 def _make_targets_in(text: str) -> set[str]:
-    return {found[1] for line in _code_lines(text) if (found := re.match(r"make ([a-z]+)", line))}
+    return {found[1] for line in _code_lines(text) if (found := re.match(r"make ([a-z-]+)", line))}
 
 
 def test_make_targets_in_documents_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     named = {document.name: _make_targets_in(document.read_text(encoding="utf-8")) for document in DOCUMENTS}
     assert {name: found - targets for name, found in named.items() if found - targets} == {}
     assert named["README.md"] == {"study", "test"}

@@ -72,7 +72,7 @@ def command(
     """
     _restart_where_hashes_decide(a)
     ours, theirs = _sources(sources, "a"), _sources(sources, "b" if b is not None else "a")
-    rerunner = None if no_run else Reexecution({"A": ours, "B": theirs}, threads)
+    rerunner = None if no_run else Reexecution({"A": ours, "B": theirs}, threads, as_recorded=b is not None)
     known = at_hand(ours, theirs, A=operations_a, B=operations_b)
     found = bisect(a, b, rerunner, known)
     if as_json:

@@ -33,6 +33,7 @@ COMMANDS = {
     "prove": "Prove that a sample took part in a step of a run, or check such a proof.",
     "analyze": "Score run folders and write the report.",
     "doctor": "Measure the seven points that a repeatable training needs on this machine.",
+    "image": "Build the container image twice and compare the two, or compare any two images.",
     "make-base": "Write a seeded base model, or convert a pytorch_model.bin.",
     "env": "Print this machine's environment fingerprint.",
 }

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import click
 
 from samebits.canonical.json_bytes import dump_json
+from samebits.errors import ImageError
+from samebits.images.container import RUNNERS, STUDY_IMAGE, Container, find_container
 from samebits.report.analysis import analyze_folder
 from samebits.report.files import write_report
 from samebits.report.html import headline_of
@@ -37,6 +39,12 @@ HEAD = ("run", "changed", "expected", "seen", "held", "golden digest")
 )
 @click.option("--full", is_flag=True, help="More values of each factor, and several at once: several times as long.")
 @click.option("--only", multiple=True, type=click.Choice(FACTORS), help="Vary this factor only; may be repeated.")
+@click.option(
+    "--container",
+    "asked",
+    type=click.Choice(["auto", *RUNNERS, "none"]),
+    help=f"Run the recipe in the image {STUDY_IMAGE} too; auto, the default of a study without --only, where it is.",
+)
 @click.option("--require-all", is_flag=True, help="A variation that changes nothing on this machine is undecided.")
 @click.option(
     "--timeout",
@@ -49,7 +57,14 @@ HEAD = ("run", "changed", "expected", "seen", "held", "golden digest")
 @click.option("--out", type=click.Path(path_type=Path), help="New folder; artifacts/study_<UTC time> where left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the experiment as JSON.")
 def command(
-    n_runs: int, full: bool, only: tuple[str, ...], require_all: bool, timeout_s: float, out: Path | None, as_json: bool
+    n_runs: int,
+    full: bool,
+    only: tuple[str, ...],
+    asked: str | None,
+    require_all: bool,
+    timeout_s: float,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Train the embedded model again and again, changing one thing at a time, and report what kept its bits.
 
@@ -70,7 +85,8 @@ def command(
             full=full,
             require_all=require_all,
             only=only,
-            command=_command_line(n_runs, full, only, require_all),
+            container=_container(asked or ("none" if only else "auto")),
+            command=_command_line(n_runs, full, only, asked, require_all),
         )
     except KeyboardInterrupt:
         click.echo(f"stopped: what was run lies in {out}, `samebits analyze {out}` reports it", err=True)
@@ -111,9 +127,19 @@ def _held(held: bool | None) -> str:
     return {True: "yes", False: "NO", None: "-"}[held]
 
 
-def _command_line(n_runs: int, full: bool, only: tuple[str, ...], require_all: bool) -> str:
+def _container(asked: str) -> Container | str | None:
+    """Return the image to run in, why there is none, or None where none was asked for."""
+    if asked == "none":
+        return None
+    try:
+        return find_container(asked)
+    except ImageError as error:
+        return str(error)
+
+
+def _command_line(n_runs: int, full: bool, only: tuple[str, ...], asked: str | None, require_all: bool) -> str:
     words = ["samebits study", f"--runs {n_runs}", *(f"--only {factor}" for factor in only)]
-    words += ["--full"] * full + ["--require-all"] * require_all
+    words += [f"--container {asked}"] * (asked is not None) + ["--full"] * full + ["--require-all"] * require_all
     return " ".join(words)
 
 

@@ -12,8 +12,9 @@ from samebits.errors import ModelError, RecipeError
 from samebits.models.base import DEFAULT_TARGETS, Base, find_base
 from samebits.models.shapes import context_tokens
 from samebits.numerics.ops import NUMERICS_VERSION
-from samebits.recipe.settings import STOCK, Settings, total_train_batch_size, values_with_role
+from samebits.recipe.settings import STEP_LEVEL, STOCK, Settings, total_train_batch_size, values_with_role
 from samebits.record.layout import RECORD_VERSION
+from samebits.record.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,16 @@ def _resolved(settings: Settings, base: Base, data: PreparedData) -> dict[str, A
         "dataset_schema": data.document["train"]["schema"],
         "data_seed": settings.seed if settings.data_seed is None else settings.data_seed,
     }
+
+
+def recording_of(settings: Settings, inputs: Inputs) -> Recording:
+    """Return how the settings want a training on these inputs to be recorded."""
+    return Recording(
+        recipe=inputs.recipe,
+        origin=inputs.base.origin,
+        environment=settings.environment,
+        trace_level=None if settings.trace_level == STEP_LEVEL else settings.trace_level,
+        save_steps=settings.save_steps,
+        save_total_limit=settings.save_total_limit,
+        notes=inputs.data.notes,
+    )

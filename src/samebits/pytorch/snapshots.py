@@ -16,8 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from samebits.canonical.safetensors_file import tensors_sha256
 from samebits.errors import CheckpointError
 from samebits.pytorch.adapter import arrays
-from samebits.record.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint
-from samebits.record.layout import RunFolder
+from samebits.record.checkpoint import Checkpoint
 from samebits.record.trace import FIRST_PREVIOUS_SHA256, read_trace, trace_bytes
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -76,21 +75,6 @@ def snapshot(
         "deciding": dict(deciding),
     }
     return tensors, document
-
-
-def bring_back(run: RunFolder, state: TrainingState, recipe_sha256: str, deciding: Mapping[str, Any]) -> str:
-    """Bring a new training to the newest checkpoint of a run, if there is one; return a sentence that says which.
-
-    Args:
-        deciding: what decides the bits beside the recipe, here.
-    Raises:
-        CheckpointError: the newest checkpoint is incomplete, damaged, of another recipe or of other kernels.
-    """
-    path = latest_checkpoint(run)
-    if path is None:
-        return "the run has no checkpoint yet: training starts from the beginning"
-    restore(state, read_checkpoint(path, recipe_sha256), deciding, str(path))
-    return f"training goes on after step {state.step}"
 
 
 def restore(state: TrainingState, checkpoint: Checkpoint, deciding: Mapping[str, Any], where: str) -> None:

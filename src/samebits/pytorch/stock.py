@@ -17,7 +17,7 @@ from transformers import get_scheduler
 from samebits.canonical.safetensors_file import tensors_sha256
 from samebits.data.dataset import TokenSample, n_target_tokens, token_ids_sha256
 from samebits.data.order import StepPlan, plan_steps, sample_seed
-from samebits.models.inputs import Inputs, find_inputs
+from samebits.models.inputs import Inputs, find_inputs, recording_of
 from samebits.pytorch.adapter import adapter_config, arrays, attach_adapter, load_base, trained_parameters
 from samebits.pytorch.determinism import DeterministicConfig
 from samebits.pytorch.evaluation import evaluate, summed_loss
@@ -27,19 +27,17 @@ from samebits.pytorch.generation import continue_prompts
 from samebits.pytorch.operations import StepObserver, observing
 from samebits.pytorch.quiet import quiet_libraries
 from samebits.pytorch.seeds import seed_generators
-from samebits.pytorch.snapshots import TrainingState, bring_back, restore, snapshot
-from samebits.recipe.settings import STEP_LEVEL, STOCK, Settings
-from samebits.record.checkpoint import Checkpoint, keep_newest, write_checkpoint
-from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
-from samebits.record.environment import environment_name
-from samebits.record.execution import Stopwatch
-from samebits.record.fingerprint import fingerprint
+from samebits.pytorch.snapshots import TrainingState, restore, snapshot
+from samebits.recipe.settings import STOCK, Settings
+from samebits.record.checkpoint import Checkpoint
+from samebits.record.documents import recipe_digest, results_document
 from samebits.record.finite import check_loss, check_tensors
 from samebits.record.layout import RunFolder
-from samebits.record.operations import FOLDER, Header, Level, OperationTrace, write_operations
+from samebits.record.operations import Header, Level, OperationTrace
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress
-from samebits.record.target import check_target, finished_run
+from samebits.record.recording import record_training
+from samebits.record.target import check_target
 from samebits.record.trace import step_record, trace_bytes, trace_root
 
 OPTIMIZER = "adamw_torch_fused"
@@ -60,48 +58,8 @@ def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) ->
     run = RunFolder(out)
     check_target(run, resume=resume)
     inputs = find_inputs(settings)
-    if run.is_complete():
-        golden_digest, results = finished_run(run, recipe_digest(inputs.recipe))
-        progress.on_note("the run is finished already: nothing was trained")
-        return TrainingOutcome(golden_digest, results, run)
-    for note in inputs.data.notes:
-        progress.on_note(note)
-    try:
-        return _train(settings, run, inputs, resume=resume, progress=progress)
-    finally:
-        progress.on_finish()
-
-
-def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, progress: Progress) -> TrainingOutcome:
-    watch = Stopwatch()
-    training, recipe_sha256 = StockTraining(settings, inputs), recipe_digest(inputs.recipe)
-    if resume:
-        progress.on_note(bring_back(run, training.state, recipe_sha256, training.deciding))
-    watch.lap("load_s")
-    progress.on_start(training.n_steps, training.step + 1)
-    while training.step < training.n_steps:
-        if settings.trace_level == STEP_LEVEL:
-            training.take_step()
-        else:
-            write_operations(run.path / FOLDER, training.trace_step(settings.trace_level))
-        step, record = training.step, training.records[-1]
-        progress.on_step(step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
-        if step % settings.save_steps == 0 and step < training.n_steps:
-            tensors, document = snapshot(training.state, training.deciding)
-            write_checkpoint(run, step, tensors, document, recipe_sha256=recipe_sha256)
-            keep_newest(run, settings.save_total_limit)
-    watch.lap("train_s")
-    documents = training.golden_documents()
-    watch.lap("evaluate_s")
-    facts = training.facts
-    environment = fingerprint({"torch": facts})
-    write_observed(
-        run,
-        env=environment,
-        execution=execution_document(settings, facts, environment_name(settings.environment, environment["container"])),
-        training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=training.state.resumed_from)},
-    )
-    return TrainingOutcome(write_golden(run, **documents), documents["results"], run)
+    recording = recording_of(settings, inputs)
+    return record_training(run, lambda: StockTraining(settings, inputs), recording, resume=resume, progress=progress)
 
 
 class StockTraining:
@@ -119,8 +77,8 @@ class StockTraining:
         set_threads(settings)
         self.settings, self.inputs = settings, inputs
         self.recipe = inputs.recipe
-        self.facts = torch_facts()
-        self.deciding = deciding_facts(self.facts)
+        self._facts = torch_facts()
+        self.deciding = deciding_facts(self._facts)
         self.plans = plan_steps(len(inputs.data.train.samples), settings)
         self.state = begin(inputs.base.folder, settings, n_steps=len(self.plans))
 
@@ -138,6 +96,15 @@ class StockTraining:
     def records(self) -> list[dict[str, Any]]:
         """The trace so far: a record for each step done."""
         return self.state.trace
+
+    @property
+    def resumed_from(self) -> list[int]:
+        """Steps after which a killed run went on."""
+        return self.state.resumed_from
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the tensors and the JSON of a checkpoint."""
+        return snapshot(self.state, self.deciding)
 
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from a verified checkpoint of this recipe.
@@ -196,6 +163,14 @@ class StockTraining:
             "adapter_config": adapter_config(state.model),
             "adapter": arrays(state.parameters),
         }
+
+    def facts(self) -> dict[str, Any]:
+        """Return what torch tells for the fingerprint of this machine."""
+        return {"torch": self._facts}
+
+    def execution_document(self, environment: str) -> dict[str, Any]:
+        """Return `observed/execution.json`."""
+        return execution_document(self.settings, self._facts, environment)
 
 
 def begin(base: Path, settings: Settings, *, n_steps: int) -> TrainingState:

@@ -60,12 +60,18 @@ def _place_lines(found: Bisection) -> Iterator[str]:
         yield f"file       {clean(found.file, MAX_VALUE_CHARACTERS)}"
     first = found.first
     if first is not None:
-        of = f" of {min(first.n_steps)}" if min(first.n_steps) else ""
-        looked = f" (the search looked at {first.n_looked_at} lines)" if first.n_looked_at else ""
+        of = f" of {max(first.n_steps)}" if max(first.n_steps) else ""
+        lines = "line" if first.n_looked_at == 1 else "lines"
+        looked = f" (the search looked at {first.n_looked_at} {lines})" if first.n_looked_at else ""
         yield f"step       {first.step}{of}{looked}"
         yield f"field      {first.what} ({first.field or 'sha256'})" + (f": {first.meaning}" if first.meaning else "")
         for node in first.fields[:1]:
             yield from _values(node)
+    if first is not None and first.n_looked_at and first.field != "parameters_sha256":
+        moved = (
+            "the same in every step" if first.parameters_step is None else f"other after step {first.parameters_step}"
+        )
+        yield f"parameters {moved}"
     if found.samples:
         shown = ", ".join(map(str, found.samples[:MAX_SAMPLES]))
         yield f"samples    {shown}" + (", ..." if len(found.samples) > MAX_SAMPLES else "")

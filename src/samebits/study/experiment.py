@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from samebits.errors import UsageError
+from samebits.images.container import Container
 from samebits.recipe.settings import PORTABLE_F32, STOCK
+from samebits.study.containers import container_variation
 from samebits.study.plan import FACTORS, has_baseline, portable_variations, stock_variations
 from samebits.study.rows import Experiment
 from samebits.study.runner import Runner
@@ -26,6 +28,11 @@ class Choice:
 
     full: bool = False
     only: Collection[str] = ()
+    container: Container | str | None = None
+
+    def containers(self, profile: str) -> list[Variation]:
+        """Return the run of a profile in a container; none where none was asked for."""
+        return [] if self.container is None else [container_variation(profile, self.container)]
 
 
 def run_study(
@@ -37,6 +44,7 @@ def run_study(
     full: bool = False,
     require_all: bool = False,
     only: Collection[str] = (),
+    container: Container | str | None = None,
     command: str = "samebits study",
 ) -> Experiment:
     """Run a study in a new folder: the portable profile first, then stock, which must be seen to break.
@@ -47,6 +55,7 @@ def run_study(
         full: more values of each factor, and several changes at once.
         require_all: a variation that changed nothing here makes the study undecided.
         only: factors to vary; all where empty.
+        container: an image to run the recipe in, or why there is none; no such run where left out.
         command: what the report says to type to do this again.
     Raises:
         UsageError: too few runs, an unknown factor, or a folder that is not empty.
@@ -56,7 +65,7 @@ def run_study(
     _check_arguments(n_runs, only, full=full)
     experiment = Experiment(command, require_all)
     study = _Study(out, runner, listener, experiment)
-    choice = Choice(full, only)
+    choice = Choice(full, only, container)
     try:
         facts = study.run_portable(n_runs, choice)
         if facts is not None:
@@ -76,6 +85,7 @@ class _Study(Series):
         if facts is None:
             return None
         table = [*again, *portable_variations(facts, self.scratch, full=choice.full, only=choice.only)]
+        table += choice.containers(PORTABLE_F32)
         self.plan([*table, *self._stock_table(expected_facts(facts), choice)])
         self.run_all(table)
         return facts
@@ -101,7 +111,8 @@ class _Study(Series):
         return [*repeats(STOCK, N_STOCK_RUNS), *self._stock_variations(facts, choice)]
 
     def _stock_variations(self, facts: Mapping[str, Any], choice: Choice) -> list[Variation]:
-        return stock_variations(facts, self.scratch, full=choice.full, only=choice.only)
+        table = stock_variations(facts, self.scratch, full=choice.full, only=choice.only)
+        return table + choice.containers(STOCK)
 
 
 def _check_arguments(n_runs: int, only: Collection[str], *, full: bool) -> None:

@@ -29,10 +29,12 @@ class Reexecution:
     Args:
         sources: where the base and the data of each side lie, by the side's name.
         threads: for every session; as each run recorded it where left out.
+        as_recorded: refuse a stock run of another instruction set than this process's; without, this machine is itself
+            what is asked about, and executes it as it can.
     """
 
-    def __init__(self, sources: Mapping[str, Sources], threads: int | None = None) -> None:
-        self.sources, self.threads = sources, threads
+    def __init__(self, sources: Mapping[str, Sources], threads: int | None = None, *, as_recorded: bool = True) -> None:
+        self.sources, self.threads, self.as_recorded = sources, threads, as_recorded
         self._facts: dict[str, Facts] = {}
 
     @contextmanager
@@ -49,14 +51,14 @@ class Reexecution:
         is_stock = side.recipe.get("numerics") == STOCK
         kernels = nullcontext() if is_stock else _kernels(told.get("isa"))
         with kernels:
-            if is_stock:
+            if is_stock and self.as_recorded:
                 _check_stock_isa(told.get("isa"))
             execution = {"threads": threads} if isinstance(threads, int) else {}
             yield rebuild(side.recipe, self.sources.get(side.name, Sources()), execution)
 
     def facts(self, side: Side) -> Facts:
         """Return what this machine would record beside a run of that recipe: `execution` and `env`."""
-        numerics = (side.recipe or {}).get("numerics", "")
+        numerics = str((side.recipe or {}).get("numerics"))
         if numerics not in self._facts:
             self._facts[numerics] = _stock_facts() if numerics == STOCK else _portable_facts(execution_of(side))
         return self._facts[numerics]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from samebits.errors import StorageError, printable
+from samebits.images.container import ARTIFACTS, Container
 from samebits.study import launcher
 
 DEFAULT_TIMEOUT_S = 600.0
@@ -38,6 +39,7 @@ class Job:
         resume: go on with a run that lies in `run`.
         recipe: the recipe file; the embedded recipe where left out.
         changes: what the child is before it starts; see `launcher.CHANGES`.
+        container: the image to train in; of this machine it sees the folder that holds `run` alone.
     """
 
     run: Path
@@ -49,6 +51,7 @@ class Job:
     resume: bool = False
     recipe: Path | None = None
     changes: Sequence[str] = ()
+    container: Container | None = None
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,11 @@ class ChildRunner:
             exit_code = process.wait(self.timeout_s)
         except subprocess.TimeoutExpired:
             _end(process)
+            _end_container(job)
             problem = f"it did not end within {self.timeout_s:.0f} s"
         except BaseException:
             _end(process)
+            _end_container(job)
             raise
         else:
             problem = None if exit_code == 0 else _describe_exit(exit_code)
@@ -117,6 +122,8 @@ class ChildRunner:
         return Outcome(wall_s, problem, "" if problem is None else read_tail(job.log), exit_code)
 
     def _command(self, job: Job) -> list[str]:
+        if job.container is not None:
+            return launched(_contained(job, job.container))
         entry = ["-m", "samebits"] if job.prelude is None else ["-c", _HOSTED.format(prelude=job.prelude)]
         settings = [argument for pair in job.settings for argument in ("--set", pair)]
         resume = ["--resume"] * job.resume
@@ -130,6 +137,25 @@ class ChildRunner:
         if path := environment.get("PYTHONPATH"):
             environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in path.split(os.pathsep))
         return environment
+
+
+def _contained(job: Job, container: Container) -> list[str]:
+    """Return the command line of a training in a container, which knows the embedded recipe only."""
+    if job.recipe is not None or job.prelude is not None or job.changes:
+        raise ValueError("a container trains the embedded recipe, and nothing is changed before it starts")
+    settings = [argument for pair in job.settings for argument in ("--set", pair)]
+    arguments = ["train", "--out", f"{ARTIFACTS}/{job.run.name}", "--json", *["--resume"] * job.resume, *settings]
+    return container.words(_container_name(job), job.run.parent, arguments, job.environment)
+
+
+def _container_name(job: Job) -> str:
+    return f"samebits-{os.getpid()}-{job.run.name}"
+
+
+def _end_container(job: Job) -> None:
+    # An engine's own process has no child there: the container outlives whoever asked for it.
+    if job.container is not None:
+        job.container.remove(_container_name(job))
 
 
 def launched(command: Sequence[str], changes: Sequence[str] = ()) -> list[str]:

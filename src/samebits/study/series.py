@@ -133,6 +133,7 @@ class Series:
             variation.prelude,
             recipe=self.recipe,
             changes=variation.changes,
+            container=variation.container,
         )
         outcome = self._begin(variation, job) or self._train(
             replace(job, resume=variation.beginning is not None), variation.profile

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from samebits.images.container import Container
 from samebits.recipe.settings import PORTABLE_F32, STOCK
 
 Expectation = Literal["same", "may differ"]
@@ -61,6 +62,7 @@ class Variation:
         beginning: a first child that leaves a run to resume.
         changes: what the child is before it starts, `name=value` each; see `launcher.CHANGES`.
         parts: the variations that this one is together; each is seen by its own facts.
+        container: the image that it runs in, instead of as a child of this machine's Python.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Variation:
     beginning: Beginning | None = None
     changes: tuple[str, ...] = ()
     parts: tuple[Variation, ...] = ()
+    container: Container | None = None
 
 
 def repeats(profile: str, n_runs: int) -> list[Variation]:

@@ -15,7 +15,7 @@ from samebits.data.dataset import TokenSample, n_target_tokens, token_ids_sha256
 from samebits.data.order import StepPlan, plan_steps, sample_seed
 from samebits.models.families import AdaptedModel, adapt
 from samebits.models.generation import continue_prompts
-from samebits.models.inputs import Inputs, find_inputs
+from samebits.models.inputs import Inputs, find_inputs, recording_of
 from samebits.models.noise import Noise
 from samebits.models.pack import pack_samples, plan_packs
 from samebits.numerics import library, observation
@@ -25,24 +25,23 @@ from samebits.numerics.ops import NUMERICS_VERSION
 from samebits.numerics.optimizer import AdamW, adamw, adamw_scalars, clip_factor, gradient_norm
 from samebits.numerics.sample_tree import SampleTree
 from samebits.numerics.schedules import Schedule
-from samebits.recipe.settings import PORTABLE_F32, STEP_LEVEL, Settings
-from samebits.record.checkpoint import Checkpoint, keep_newest, write_checkpoint
-from samebits.record.documents import recipe_digest, results_document, write_golden, write_observed
-from samebits.record.environment import environment_name
-from samebits.record.execution import Stopwatch, default_threads
-from samebits.record.fingerprint import fingerprint
+from samebits.recipe.settings import PORTABLE_F32, Settings
+from samebits.record.checkpoint import Checkpoint
+from samebits.record.documents import recipe_digest, results_document
+from samebits.record.execution import default_threads
 from samebits.record.finite import check_loss, check_tensors
 from samebits.record.layout import RunFolder
-from samebits.record.operations import FOLDER, Header, Level, OperationTrace, Recorder, write_operations
+from samebits.record.operations import Header, Level, OperationTrace, Recorder
 from samebits.record.outcome import TrainingOutcome
 from samebits.record.progress import Progress
-from samebits.record.target import check_target, finished_run
+from samebits.record.recording import record_training
+from samebits.record.target import check_target
 from samebits.record.trace import step_record, trace_bytes, trace_root
 from samebits.training.execution import execution_document, library_versions
 from samebits.training.losses import evaluate, in_units, mean_loss
 from samebits.training.memory import EACH_ALONE, PassPlan, plan_pass
 from samebits.training.observer import StepObserver
-from samebits.training.state import TrainingState, begin, bring_back, restore, snapshot
+from samebits.training.state import TrainingState, begin, restore, snapshot
 
 OPTIMIZER = "AdamW (N-13)"
 
@@ -62,51 +61,8 @@ def train(settings: Settings, out: Path, *, resume: bool, progress: Progress) ->
     run = RunFolder(out)
     check_target(run, resume=resume)
     inputs = find_inputs(settings)
-    if run.is_complete():
-        golden_digest, results = finished_run(run, recipe_digest(inputs.recipe))
-        progress.on_note("the run is finished already: nothing was trained")
-        return TrainingOutcome(golden_digest, results, run)
-    for note in inputs.data.notes:
-        progress.on_note(note)
-    try:
-        return _train(settings, run, inputs, resume=resume, progress=progress)
-    finally:
-        progress.on_finish()
-
-
-def _train(settings: Settings, run: RunFolder, inputs: Inputs, *, resume: bool, progress: Progress) -> TrainingOutcome:
-    watch = Stopwatch()
-    training, recipe_sha256 = Training(settings, inputs), recipe_digest(inputs.recipe)
-    if resume:
-        progress.on_note(bring_back(run, training.state, recipe_sha256))
-    watch.lap("load_s")
-    progress.on_start(training.n_steps, training.step + 1)
-    while training.step < training.n_steps:
-        if settings.trace_level == STEP_LEVEL:
-            training.take_step()
-        else:
-            write_operations(run.path / FOLDER, training.trace_step(settings.trace_level))
-        step, record = training.step, training.records[-1]
-        progress.on_step(step, *(float.fromhex(record[name]) for name in ("loss", "learning_rate", "grad_norm")))
-        if step % settings.save_steps == 0 and step < training.n_steps:
-            write_checkpoint(run, step, *snapshot(training.state), recipe_sha256=recipe_sha256)
-            keep_newest(run, settings.save_total_limit)
-    watch.lap("train_s")
-    documents = training.golden_documents()
-    watch.lap("evaluate_s")
-    facts = library_facts()
-    environment = fingerprint({"numerics": facts})
-    write_observed(
-        run,
-        env=environment,
-        execution=execution_document(
-            settings,
-            environment_name(settings.environment, environment["container"]),
-            n_passes=training.state.n_passes,
-        ),
-        training_metadata={"base": inputs.base.origin, **watch.metadata(resumed_from=training.state.resumed_from)},
-    )
-    return TrainingOutcome(write_golden(run, **documents), documents["results"], run)
+    recording = recording_of(settings, inputs)
+    return record_training(run, lambda: Training(settings, inputs), recording, resume=resume, progress=progress)
 
 
 class Training:
@@ -140,6 +96,15 @@ class Training:
     def records(self) -> list[dict[str, Any]]:
         """The trace so far: a record for each step done."""
         return self.state.trace
+
+    @property
+    def resumed_from(self) -> list[int]:
+        """Steps after which a killed run went on."""
+        return self.state.resumed_from
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the tensors and the JSON of a checkpoint: nothing in it knows this machine."""
+        return snapshot(self.state)
 
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from a verified checkpoint of this recipe.
@@ -207,6 +172,14 @@ class Training:
             "adapter_config": state.adapted.peft_config,
             "adapter": state.adapted.parameters,
         }
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the kernels tell for the fingerprint of this machine."""
+        return {"numerics": library_facts()}
+
+    def execution_document(self, environment: str) -> dict[str, Any]:
+        """Return `observed/execution.json`."""
+        return execution_document(self.settings, environment, n_passes=self.state.n_passes)
 
 
 def take_step(

@@ -12,8 +12,7 @@ from samebits.canonical.safetensors_file import tensors_sha256
 from samebits.errors import CheckpointError
 from samebits.models.families import AdaptedModel
 from samebits.numerics.arrays import F32, empty_by_lines
-from samebits.record.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint
-from samebits.record.layout import RunFolder
+from samebits.record.checkpoint import Checkpoint
 from samebits.record.trace import FIRST_PREVIOUS_SHA256, read_trace, trace_bytes
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -67,19 +66,6 @@ def snapshot(state: TrainingState) -> tuple[dict[str, np.ndarray[Any, Any]], dic
         TRACE: np.frombuffer(trace_bytes(state.trace), np.uint8),
     }
     return tensors, {"loss_units": f"{state.loss_units:x}", "resumed_from": state.resumed_from}
-
-
-def bring_back(run: RunFolder, state: TrainingState, recipe_sha256: str) -> str:
-    """Bring a new training to the newest checkpoint of a run, if there is one; return a sentence that says which.
-
-    Raises:
-        CheckpointError: the newest checkpoint is incomplete, damaged, or of another recipe.
-    """
-    path = latest_checkpoint(run)
-    if path is None:
-        return "the run has no checkpoint yet: training starts from the beginning"
-    restore(state, read_checkpoint(path, recipe_sha256), str(path))
-    return f"training goes on after step {state.step}"
 
 
 def restore(state: TrainingState, checkpoint: Checkpoint, where: str) -> None:

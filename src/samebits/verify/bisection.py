@@ -87,6 +87,7 @@ class Bisection:
             "file": self.file or None,
             "step": None if first is None else first.step,
             "field": None if first is None else first.field,
+            "parameters_step": None if first is None else first.parameters_step,
             "fields": [] if first is None else [found.as_document() for found in first.fields],
             "samples": None if self.samples is None else list(self.samples),
             "operation": None if operation is None else _operation_document(operation),
@@ -179,8 +180,8 @@ def _at_broken_line(ours: Side, theirs: Side) -> FirstStep | None:
         if side.broken_line is not None and len(other.trace) > len(side.trace):
             place = len(side.trace)
             lines = (side.broken_line, other.trace[place]) if side is ours else (other.trace[place], side.broken_line)
-            counts = len(ours.trace), len(theirs.trace)
-            return replace(describe_step(*lines, n_steps=counts), step=place + 1)
+            # What an edited line holds says nothing of how the step went.
+            return replace(describe_step(*lines, place + 1), meaning="")
     return None
 
 

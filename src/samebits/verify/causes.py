@@ -169,6 +169,10 @@ def _contradiction(evidence: Evidence) -> Cause | None:
 def _asked_otherwise(evidence: Evidence) -> Cause | None:
     if not evidence.recipe:
         return None
+    profiles = next((change for change in evidence.recipe if change.path == "numerics"), None)
+    if profiles is not None:
+        sentence = f"the runs are of two profiles, {profiles.a} and {profiles.b}: no bits of theirs need agree"
+        return Cause("recipe", "numerics", sentence, (_recipe_row(profiles), *_experiments(evidence)))
     field = evidence.first.field if evidence.first is not None else ""
     causes = [change for change in evidence.recipe if change.group != "derived"]
     able = [change for change in causes if change.shows_in(field)] or ([] if evidence.first else causes)
@@ -266,7 +270,7 @@ def _ran_otherwise(evidence: Evidence) -> Cause | None:
     ruled_out = _ruled_out(evidence, rows)
     left = [row for row in rows if row not in ruled_out]
     groups = list(dict.fromkeys(row.group for row in left))
-    seen = tuple(f"{WORDS[group]} differ{'s' if group in ('code', 'machine') else ''}: "
+    seen = tuple(f"{WORDS[group]} differ{'' if group == 'library' else 's'}: "
                  f"{told([row for row in left if row.group == group])}" for group in groups)  # fmt: skip
     notes = tuple([f"ruled out here: {told(ruled_out)}"] if ruled_out else ())
     if ignored:
@@ -274,7 +278,7 @@ def _ran_otherwise(evidence: Evidence) -> Cause | None:
     if len(groups) == 1:
         kind: Any = groups[0]
         name = ", ".join(row.name for row in left[:_MAX_NAMED])
-        verb = "differs" if kind in ("code", "machine") else "differ"
+        verb = "differ" if kind == "library" else "differs"
         sentence = f"{WORDS[groups[0]]} {verb} ({name}), and nothing else that could reach these bits"
         return Cause(kind, name, sentence, seen + _experiments(evidence) + notes)
     if groups:

@@ -42,7 +42,7 @@ _EFFECTS = ("execution.probes.", "env.torch.probes.")
 _PORTABLE_LIBRARIES = ("tokenizers", "jinja2")
 
 WORDS: dict[Group, str] = {
-    "execution": "how the work was cut up",
+    "execution": "the execution",
     "library": "library versions",
     "code": "the code",
     "machine": "the machine",

@@ -16,7 +16,7 @@ from samebits.canonical.json_bytes import load_json
 from samebits.canonical.safetensors_file import TensorFile, tensors_sha256
 from samebits.errors import RecordError
 from samebits.record.checkpoint import MANIFEST_FILE, Checkpoint, checkpoints, read_checkpoint
-from samebits.record.files import read_bytes, read_object
+from samebits.record.files import open_regular, read_bytes, read_object
 from samebits.record.layout import RunFolder
 from samebits.record.manifest import check_summary
 from samebits.record.trace import read_trace, trace_root
@@ -181,6 +181,7 @@ def _with_own_results(side: Side, root: Path, prefix: str) -> Side:
         if stated != trace_root(side.trace):
             note = "its trace_root_sha256 is not that of the run's trace: one of the two was changed after the run"
             side = _with_faults(side, Fault("edited", f"{prefix}{RESULTS}", note))
+        open_regular(root, f"{prefix}{ADAPTER}").close()
         file = TensorFile(root / f"{prefix}{ADAPTER}")
         if tensors_sha256({name: file.array(name) for name in file.tensors}) != side.trace[-1]["parameters_sha256"]:
             note = "its tensors are not those after the trace's last step: one of the two was changed after the run"

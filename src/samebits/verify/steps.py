@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from samebits.verify.difference import Difference
@@ -25,6 +25,7 @@ class FirstStep:
         what: the field in words.
         meaning: what that says.
         fields: all fields that differ, each with both values.
+        parameters_step: the first step after which the parameters differ; None where they never do.
         n_looked_at: lines that the search compared.
         n_steps: of both traces.
     """
@@ -34,8 +35,9 @@ class FirstStep:
     what: str
     meaning: str
     fields: tuple[Difference, ...]
-    n_looked_at: int
-    n_steps: tuple[int, int]
+    parameters_step: int | None = None
+    n_looked_at: int = 0
+    n_steps: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,23 @@ def first_different_step(a: Sequence[Record], b: Sequence[Record]) -> FirstStep 
             high = middle
     if low == min(len(a), len(b)):
         return None
-    return describe_step(a[low], b[low], n_looked_at=n_looked_at, n_steps=(len(a), len(b)))
+    pairs = zip(a[low:], b[low:], strict=False)
+    moved = next((int(ours["step"]) for ours, theirs in pairs if _has_moved(ours, theirs)), None)
+    found = describe_step(a[low], b[low], low + 1)
+    return replace(found, parameters_step=moved, n_looked_at=n_looked_at, n_steps=(len(a), len(b)))
 
 
-def describe_step(a: Record, b: Record, *, n_looked_at: int = 0, n_steps: tuple[int, int] = (0, 0)) -> FirstStep:
-    """Return which fields of one step differ; the two lines need not be of traces whose chains hold."""
+def describe_step(a: Record, b: Record, step: int) -> FirstStep:
+    """Return which fields of one step differ; a line may be one that no writer of ours wrote."""
     differences = {field: compare_json(a.get(field), b.get(field), field) for field, _, _ in STAGES}
     fields = tuple(difference for difference in differences.values() if difference is not None)
     nothing = ("", "the digests alone", "")
     field, what, meaning = next((stage for stage in STAGES if differences[stage[0]] is not None), nothing)
-    return FirstStep(int(a["step"]), field, what, meaning, fields, n_looked_at, n_steps)
+    return FirstStep(step, field, what, meaning, fields)
+
+
+def _has_moved(a: Record, b: Record) -> bool:
+    return bool(a["parameters_sha256"] != b["parameters_sha256"])
 
 
 def content(record: Record) -> dict[str, Any]:
@@ -98,12 +107,10 @@ def sample_changes(a: Sequence[Record], b: Sequence[Record], step: int | None) -
     ours, theirs = tokens_by_sample(a), tokens_by_sample(b)
     common = ours.keys() & theirs.keys()
     changed = sorted(sample for sample in common if ours[sample] != theirs[sample])
-    pairs = [
-        (one, other)
-        for place, one in enumerate(changed)
-        for other in changed[place + 1 :]
-        if ours[one] == theirs[other] and ours[other] == theirs[one]
-    ]
+    # Of two samples with the same tokens either may be the other's partner: the later one is taken.
+    holder = {theirs[sample]: sample for sample in changed}
+    partners = ((one, holder.get(ours[one], one)) for one in changed)
+    pairs = [(one, other) for one, other in partners if one < other and ours[other] == theirs[one]]
     gradients = None if step is None else _gradients(a[step - 1], b[step - 1])
     return SampleChanges(tuple(changed), tuple(pairs), gradients, len(common))
 

@@ -171,3 +171,21 @@ def test_a_large_tensor_is_hashed_in_little_memory(tmp_path: Path) -> None:
         digest.update(bytes(1 << 20))
     assert sha256 == digest.hexdigest()
     assert int(peak_bytes) < 128 << 20
+
+
+def test_our_own_layout_is_known_and_any_other_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, {"b": np.zeros(3, np.float32), "a": np.ones((2, 1), np.int8), "é": np.zeros((), np.bool_)})
+    assert TensorFile(path).is_canonical
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + size]
+    for other in (
+        header + b" " * 8,
+        header.replace(b'"pt"', b'"tf"'),
+        header.replace(b",", b", ").rstrip(),
+        json.dumps(json.loads(header), separators=(",", ":")).encode(),
+        json.dumps(json.loads(header) | {"__metadata__": {}}, separators=(",", ":"), ensure_ascii=False).encode(),
+    ):
+        path.write_bytes(len(other).to_bytes(8, "little") + other + data[8 + size :])
+        assert not TensorFile(path).is_canonical

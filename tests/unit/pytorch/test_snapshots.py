@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -93,3 +95,47 @@ def test_tensors_of_another_adapter_are_refused(gpt2: Path, checkpoint: Checkpoi
     checkpoint.tensors["parameter.other"] = checkpoint.tensors[RNG_STATE]
     with pytest.raises(CheckpointError, match=r"must hold the tensors of this adapter, got parameter\.other astray"):
         restore(begin(gpt2, SETTINGS, n_steps=8), checkpoint, DECIDING, "here")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epoch": "1"}, "`epoch` and `deciding`"),
+        ({"deciding": None}, "`epoch` and `deciding`"),
+        ({"loss_sum": 1}, "`loss_sum`"),
+        ({"loss_sum": "0x1p+99999"}, "`loss_sum`"),
+        ({"loss_sum": "nan"}, "`loss_sum`"),
+        ({"resumed_from": [True]}, "`resumed_from`"),
+        ({"resumed_from": None}, "`resumed_from`"),
+    ],
+)
+def test_a_strangers_state_is_refused(gpt2: Path, checkpoint: Checkpoint, change: dict[str, Any], words: str) -> None:
+    strange = replace(checkpoint, state={**checkpoint.state, **change})
+    with pytest.raises(CheckpointError, match=words):
+        restore(begin(gpt2, SETTINGS, n_steps=8), strange, DECIDING, "here")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "words"),
+    [
+        (RNG_STATE, np.zeros(5056, np.uint8), "must be a generator's"),
+        (RNG_STATE, np.zeros(7, np.uint8), "must be a generator's"),
+        (RNG_STATE, np.zeros(7, np.float32), "tensors of this adapter"),
+        (None, np.zeros(7, np.float32), "tensors of this adapter"),
+        (None, np.zeros((3, 3), np.uint8), "tensors of this adapter"),
+    ],
+)
+def test_a_strangers_tensors_are_refused(
+    gpt2: Path, checkpoint: Checkpoint, name: str | None, tensor: Any, words: str
+) -> None:
+    strange = replace(checkpoint, tensors={**checkpoint.tensors, name or min(checkpoint.tensors): tensor})
+    with pytest.raises(CheckpointError, match=words):
+        restore(begin(gpt2, SETTINGS, n_steps=8), strange, DECIDING, "here")
+
+
+def test_a_training_goes_forward_to_a_later_checkpoint(gpt2: Path, checkpoint: Checkpoint) -> None:
+    whole = _trained(gpt2, 8)
+    used = _trained(gpt2, 1)
+    restore(used, checkpoint, DECIDING, "here")
+    _trained(gpt2, 8, used)
+    assert used.trace == whole.trace

@@ -44,6 +44,12 @@ def records() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
+def records_of() -> Callable[[int], list[dict[str, Any]]]:
+    """The records of so many steps."""
+    return make_records
+
+
+@pytest.fixture
 def golden() -> dict[str, Any]:
     """The arguments of `write_golden`."""
     return {

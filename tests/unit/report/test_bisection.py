@@ -14,7 +14,7 @@ from samebits.verify.steps import FirstStep
 SIDES = Side("A", Path("a")), Side("B", Path("b"))
 FIRST = FirstStep(
     7, "loss", "the loss", "the forward pass moved first",
-    (Difference("value", "loss", "0x1p+0", "0x1.8p+0", "9 ULP"),), 5, (30, 30),
+    (Difference("value", "loss", "0x1p+0", "0x1.8p+0", "9 ULP"),), 8, 5, (30, 30),
 )  # fmt: skip
 LINEAR = Output(12, "forward", "h.0.c_attn", "linear", 3, 0, "F32", (2, 3), "1" * 64)
 ELEMENTS = Difference(
@@ -38,6 +38,7 @@ def test_where_why_and_next_in_this_order() -> None:
         "  step       7 of 30 (the search looked at 5 lines)\n"
         "  field      the loss (loss): the forward pass moved first\n"
         "      A 0x1p+0   B 0x1.8p+0 (9 ULP)\n"
+        "  parameters other after step 8\n"
         "  samples    3\n"
         "  module     h.0.c_attn\n"
         "  operation  12, forward: linear in h.0.c_attn, sample 3\n"

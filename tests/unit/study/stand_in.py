@@ -82,6 +82,7 @@ def write(out: Path, settings: dict[str, str], fault: str, *, is_resumed: bool) 
         "locale": {"categories": {"LC_NUMERIC": locale.setlocale(locale.LC_NUMERIC), "LC_CTYPE": "C.UTF-8"}},
         "torch": {"mkl": {"instruction_set": None}},
         "numerics": {"runnable_isas": ["baseline", "avx2"]},
+        "container": {"detected": "STAND_IN_CONTAINER" in os.environ},
     }
     if os.environ.get("STAND_IN_FACTS") == "none":
         execution, env = {"environment": "native"}, {}

@@ -16,7 +16,7 @@ from samebits.record.checkpoint import Checkpoint, read_checkpoint, write_checkp
 from samebits.record.layout import RunFolder
 from samebits.record.trace import FIRST_PREVIOUS_SHA256
 from samebits.training.portable import take_step
-from samebits.training.state import TRACE, TrainingState, begin, bring_back, restore, snapshot
+from samebits.training.state import TRACE, TrainingState, begin, restore, snapshot
 
 RECIPE_SHA256 = "0" * 64
 
@@ -63,7 +63,7 @@ def test_a_state_comes_back_through_a_checkpoint_on_disk(state: TrainingState, t
     run = RunFolder(tmp_path / "run")
     path = write_checkpoint(run, state.step, *snapshot(state), recipe_sha256=RECIPE_SHA256)
     other = _new(state)
-    assert bring_back(run, other, RECIPE_SHA256) == "training goes on after step 2"
+    restore(other, read_checkpoint(path, RECIPE_SHA256), str(path))
     assert _bytes(other) == _bytes(state)
     assert other.resumed_from == [2]
     assert other.previous_sha256 == state.previous_sha256 == state.trace[-1]["sha256"]
@@ -84,21 +84,6 @@ def test_numbers_of_another_byte_order_are_the_same_numbers(state: TrainingState
     other = _new(state)
     restore(other, Checkpoint(2, swapped, told), "here")
     assert _bytes(other) == _bytes(state)
-
-
-def test_a_run_without_a_checkpoint_is_left_at_its_beginning(state: TrainingState, tmp_path: Path) -> None:
-    other = _new(state)
-    note = bring_back(RunFolder(tmp_path), other, RECIPE_SHA256)
-    assert note == "the run has no checkpoint yet: training starts from the beginning"
-    assert _bytes(other) == _bytes(_new(state))
-
-
-def test_the_checkpoint_of_another_recipe_is_refused(state: TrainingState, tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
-    path = write_checkpoint(run, state.step, *snapshot(state), recipe_sha256=RECIPE_SHA256)
-    assert read_checkpoint(path, RECIPE_SHA256).step == 2
-    with pytest.raises(CheckpointError, match="must be of the recipe that is resumed"):
-        bring_back(run, _new(state), "1" * 64)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def evidence(make_whole_run: Callable[..., Path]) -> Evidence:
     a = read_side("A", make_whole_run("a", recipe=STOCK))
     moved: dict[str, Any] = {"loss": lambda step, loss: loss + (step >= 3)}
     b = read_side("B", make_whole_run("b", recipe=STOCK, **moved))
-    return Evidence(a, b, describe_step(a.trace[2], b.trace[2]), is_observed=True)
+    return Evidence(a, b, describe_step(a.trace[2], b.trace[2], 3), is_observed=True)
 
 
 def rerun(evidence: Evidence, side: Side, gives: Side, times: int = 2, **execution: Any) -> Rerun:
@@ -60,7 +60,7 @@ def test_parameters_that_move_and_move_back_were_edited(
 ) -> None:
     moved = make_whole_run("c", recipe=STOCK, optimizer_sha256=lambda step, old: "f" * 64 if step == 3 else old)
     b = read_side("B", moved)
-    first = describe_step(evidence.a.trace[2], b.trace[2])
+    first = describe_step(evidence.a.trace[2], b.trace[2], 3)
     assert found(evidence, b=b, first=first) == ("edited record", "golden/trace.jsonl, line 3")
 
 
@@ -71,6 +71,7 @@ def test_parameters_that_move_and_move_back_were_edited(
         ((BASE,), ("base", "base.weights_sha256")),
         ((SEED, RATE, DATA), ("recipe", "seed")),
         ((SEED, BASE), ("undecided", "")),
+        ((RecipeChange("numerics", "stock", "portable-f32", "recipe"), SEED, BASE), ("recipe", "numerics")),
         ((RATE,), ("undecided", "")),
     ],
 )

@@ -14,6 +14,7 @@ from samebits.record.documents import recipe_digest
 from samebits.record.layout import RunFolder
 from samebits.record.manifest import write_summary
 from samebits.record.trace import read_trace, trace_bytes
+from samebits.verify.bisection import bisect
 from samebits.verify.sides import Side, checkpoint_before, read_side
 
 Make = Callable[..., Path]
@@ -109,6 +110,27 @@ def test_what_is_no_run_is_refused(made: bool, got: str, tmp_path: Path) -> None
         (tmp_path / "run").mkdir()
     with pytest.raises(RecordError, match=f"A must be a run folder, got {got}"):
         read_side("A", tmp_path / "run")
+
+
+def test_an_adapter_behind_a_link_is_not_read(make_whole_run: Make, tmp_path: Path) -> None:
+    golden = make_whole_run("run") / "golden"
+    adapter = golden / "adapter_model.safetensors"
+    adapter.rename(tmp_path / "elsewhere")
+    adapter.symlink_to(tmp_path / "elsewhere")
+    side = read_side("A", golden)
+    assert [fault.kind for fault in side.faults] == ["unreadable"]
+    assert "a run folder must hold no links" in side.faults[0].note
+
+
+def test_a_line_of_strange_values_is_an_edited_line(make_whole_run: Make) -> None:
+    run = make_whole_run("run")
+    trace = run / "golden" / "trace.jsonl"
+    lines = trace.read_bytes().split(b"\n")
+    lines[1] = b'{"step":"x","loss":[[1e999]]}'
+    trace.write_bytes(b"\n".join(lines))
+    side = read_side("A", run)
+    assert faults(side) == [("edited", "golden/trace.jsonl, line 2", 2)]
+    assert bisect(run, make_whole_run("other"), None).verdict == "different"
 
 
 def test_an_unreadable_recipe_is_a_fault(make_whole_run: Make) -> None:

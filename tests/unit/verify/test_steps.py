@@ -39,6 +39,17 @@ def test_fields_come_in_the_order_of_the_step(make: Callable[..., Trace]) -> Non
     assert found.field == "gradients_sha256"
 
 
+def test_the_first_step_with_other_parameters_may_be_a_later_one(make: Callable[..., Trace]) -> None:
+    rate: dict[str, Any] = {"learning_rate": lambda step, rate: rate + (step == 2)}
+    found = first_different_step(make(), make(**rate))
+    assert found is not None
+    assert (found.step, found.parameters_step) == (2, None)
+    moved: dict[str, Any] = {"parameters_sha256": lambda step, old: "f" * 64 if step >= 4 else old}
+    found = first_different_step(make(), make(**rate, **moved))
+    assert found is not None
+    assert (found.step, found.parameters_step) == (2, 4)
+
+
 def test_the_place_in_the_chain_is_no_content(make: Callable[..., Trace]) -> None:
     ours, theirs = make(), make(loss=lambda step, loss: loss + (step == 1))
     assert ours[1] != theirs[1]

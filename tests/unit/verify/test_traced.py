@@ -22,7 +22,7 @@ def evidence(make_whole_run: Callable[..., Path]) -> Evidence:
     moved: dict[str, Any] = {"loss": lambda step, loss: loss + (step >= 3)}
     b = read_side("B", make_whole_run("b", **moved))
     reruns = tuple(Rerun((side.name,), {}, 3, records=(side.trace[2],) * 2) for side in (a, b))
-    return Evidence(a, b, describe_step(a.trace[2], b.trace[2]), reruns=reruns)
+    return Evidence(a, b, describe_step(a.trace[2], b.trace[2], 3), reruns=reruns)
 
 
 def test_both_sides_are_traced_here_where_this_machine_gives_their_bits(evidence: Evidence, rerunner: Any) -> None:
