@@ -135,7 +135,10 @@ def _command(platform: str, isa: str, compiler: str | None) -> list[str]:
         processor = GXX_PROCESSORS[isa] if platform.endswith("x86_64") else ()
         return [*shlex.split(compiler), *processor, *GXX_FLAGS, *CODE_FLAGS, *ARITHMETIC_FLAGS]
     zig = [sys.executable, "-m", "ziglang", "c++", "-target", target.zig_target, f"-mcpu={target.zig_processors[isa]}"]
-    return [*zig, *ZIG_FLAGS, *target.link_flags, *CODE_FLAGS, *ARITHMETIC_FLAGS]
+    # On macOS a library holds its own path, and else that would be the folder of the build.
+    name = library_path(isa, platform=platform, folder=Path()).name
+    named = [f"-Wl,-install_name,@rpath/{name}"] if target.suffix == ".dylib" else []
+    return [*zig, *ZIG_FLAGS, *target.link_flags, *named, *CODE_FLAGS, *ARITHMETIC_FLAGS]
 
 
 def _compile(command: Sequence[str], sources: Sequence[str], native: Path, path: Path) -> None:

@@ -43,6 +43,15 @@ def test_bytes_depend_on_no_folder_user_or_time(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.slow
+def test_no_folder_enters_a_library_of_macos(tmp_path: Path) -> None:
+    (path,) = build.build("macos-arm64", folder=tmp_path, compiler="").values()
+    data = path.read_bytes()
+    assert str(tmp_path).encode() not in data
+    assert b".build-" not in data
+    assert b"@rpath/libsamebits_neon.dylib\0" in data
+
+
+@pytest.mark.slow
 def test_a_system_compiler_gives_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: Library
 ) -> None:
