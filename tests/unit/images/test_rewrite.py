@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.unit.images.conftest import PLAIN, config_of, layer_of, write_docker_archive, write_layout
 
 from samebits.images.archive import read_image
 from samebits.images.check import check
 from samebits.images.rewrite import rewrite, stable_config
-from tests.unit.images.conftest import PLAIN, config_of, layer_of, write_docker_archive, write_layout
 
 LAYERS = [layer_of(PLAIN), layer_of(PLAIN[:2]), layer_of(PLAIN)]
 
