@@ -9,13 +9,16 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help setup study test check lock clean container-tools
+.PHONY: help setup study test nightly check matrix wheels lock clean container-tools
 
 help:
 	@echo "make study   train the embedded model under many conditions, compare the bits, write a report"
 	@echo "make test    check the code and run every test"
+	@echo "make nightly damage run folders 100,000 times at random (about a quarter of an hour)"
 	@echo "make setup   make .venv with everything in it (study and test do this themselves)"
-	@echo "make check   ruff, mypy, import contract"
+	@echo "make check   ruff, mypy, import contract, workflows"
+	@echo "make matrix  train everywhere that this machine can, and print the matrix of golden digests"
+	@echo "make wheels  every platform's wheel and the sdist, built twice and compared, in dist"
 	@echo "make lock    resolve requirements/lock.txt anew"
 	@echo "make container-tools   install podman and mmdebstrap from Debian's packages (root; see docs/images.md)"
 	@echo "make clean   remove .venv, compiled kernels and caches; run folders stay"
@@ -30,8 +33,18 @@ study: setup
 test: check
 	$(BIN)/python -m pytest $(ARGS)
 
+nightly: setup
+	SAMEBITS_FUZZ_INPUTS=100000 $(BIN)/python -m pytest -s tests/faults/test_verify_fuzz.py $(ARGS)
+
 check: setup
 	$(BIN)/python tools/check.py
+
+.PHONY: matrix wheels
+matrix: setup
+	$(BIN)/python tools/reproduce_golden.py --keep artifacts/matrix_$$(date -u +%Y%m%d_%H%M%S) $(ARGS)
+
+wheels: setup
+	$(BIN)/python tools/build_wheels.py $(ARGS)
 
 lock:
 	$(PYTHON) tools/lock_requirements.py

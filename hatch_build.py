@@ -1,7 +1,8 @@
 """Compile the kernels where the package is built: into a wheel, or, for an editable install, into the checkout.
 
 pyproject.toml names this hook. What it compiles with is src/samebits/numerics/build.py of the tree that is being built:
-the environment of a build holds nothing but what `build-system.requires` names.
+the environment of a build holds nothing but what `build-system.requires` names. SAMEBITS_PLATFORM makes the wheel for
+another platform of build.py.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ class NativeLibraries(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and tell hatchling which files go where and for whom the wheel is."""
         build = _module_of_tree(Path(self.root), "samebits.numerics.build")
-        platform = build.host_platform()
-        if platform not in build.PLATFORMS:
+        named = os.environ.get("SAMEBITS_PLATFORM")
+        platform = named or build.host_platform()
+        # A platform that was asked for by name is compiled or refused, never left out.
+        if platform not in build.PLATFORMS and not named:
             self.app.display_warning(f"no kernels for {platform}: samebits can compare and report here, not compute")
             return
         if version == "editable":
@@ -31,7 +34,7 @@ class NativeLibraries(BuildHookInterface[Any]):
             return
         # Not the checkout's own folder: its libraries may be in use, or of another compiler.
         self.folder = tempfile.TemporaryDirectory(prefix="samebits-")
-        for path in build.build(folder=Path(self.folder.name)).values():
+        for path in build.build(platform, folder=Path(self.folder.name)).values():
             inside = path.relative_to(self.folder.name).as_posix()
             build_data["force_include"][str(path)] = f"samebits/numerics/native/lib/{inside}"
         build_data["pure_python"] = False

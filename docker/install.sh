@@ -28,7 +28,8 @@ requirements)
     python3 -m venv --without-pip /opt/samebits
     # Scripts that only a shell of this venv would read hold the prompt and nothing that is needed.
     rm -f /opt/samebits/bin/activate* /opt/samebits/bin/Activate.ps1
-    # shellcheck disable=SC2046 (one word or none)
+    # One word or none.
+    # shellcheck disable=SC2046
     install_into /opt/samebits --require-hashes $(torch_index "$2") -r "requirements/$2.txt"
     mkdir -p /app/artifacts
     chmod 1777 /app/artifacts

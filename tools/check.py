@@ -1,4 +1,4 @@
-"""Run ruff, mypy and import-linter of the checkout's .venv over the whole tree; exit 1 where one of them objects.
+"""Run ruff, mypy, import-linter and the checks of the automation over the whole tree; exit 1 where one of them objects.
 
 .venv/bin/python tools/check.py
 """
@@ -15,6 +15,7 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("lint-imports", "--no-cache", "--no-logo"),
+    ("python", "tools/check_workflows.py"),
 )
 
 
@@ -23,8 +24,9 @@ def main() -> None:
     failed = []
     for name, *arguments in CHECKS:
         print(f"== {name} {' '.join(arguments)}", flush=True)
-        if subprocess.run([Path(sys.executable).parent / name, *arguments], cwd=ROOT, check=False).returncode:
-            failed.append(name)
+        program = sys.executable if name == "python" else Path(sys.executable).parent / name
+        if subprocess.run([program, *arguments], cwd=ROOT, check=False).returncode:
+            failed.append(arguments[0] if name == "python" else name)
     if failed:
         raise SystemExit(f"error: failed: {', '.join(failed)}")
 

@@ -1,10 +1,11 @@
 """Make README's golden digest again in every way that this machine offers, and print which came out the same.
 
-    .venv/bin/python tools/reproduce_golden.py [--only WORD ...] [--markdown FILE]
+    .venv/bin/python tools/reproduce_golden.py [--only WORD ...] [--markdown FILE] [--keep DIR]
 
 Cells: each Python from 3.11 on in a fresh environment by `pip install .` (which must bring no torch), each instruction
 set, another folder, another user, a container, and other processors under emulation. A cell that cannot run here is
-named with its reason. Exit code: 0 every cell that ran has the digest; 1 one has another; 2 one failed, or none ran.
+named with its reason. --keep (`make matrix`) keeps the run folders and prints the table of
+tools/compare_matrix.py. Exit code: 0 every cell that ran has the digest; 1 one has another; 2 one failed, or none ran.
 Standard library only; the cells of other processors need the checkout's .venv for its compiler. See docs/machines.md.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import json
 import os
 import re
 import shutil
@@ -28,12 +30,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
 
+from compare_matrix import DIFFERENT, exit_code_of, golden_digest, report  # noqa: E402
 from debian_roots import CONTAINER, FOREIGN, NotHereError, debian_root, run  # noqa: E402
 from samebits.errors import ImageError  # noqa: E402
 from samebits.images.container import find_engine, run_words  # noqa: E402
 from samebits.numerics import build  # noqa: E402
 
-SAME, DIFFERENT, UNDECIDED = 0, 1, 2
 TRAIN = ("-m", "samebits", "train", "--out")
 # Accounts that own nothing, in the order in which they are tried.
 STRANGERS = ("nobody", "daemon")
@@ -78,24 +80,9 @@ class Environment:
     note: str
 
 
-def golden_digest(readme: str) -> str:
-    """Return the digest that README promises.
-
-    Raises:
-        SystemExit: there is none, or more than one.
-    """
-    found = re.findall(r"^ {4}([0-9a-f]{64})$", readme, flags=re.MULTILINE)
-    if len(found) != 1:
-        raise SystemExit(f"error: README.md must hold one golden digest, got {len(found)}")
-    return str(found[0])
-
-
 def exit_code(cells: Sequence[Cell], golden: str) -> int:
     """Return 1 if one digest is another, else 2 if a cell failed or none ran, else 0."""
-    verdicts = [cell.verdict(golden) for cell in cells]
-    if "different" in verdicts:
-        return DIFFERENT
-    return UNDECIDED if "failed" in verdicts or "same" not in verdicts else SAME
+    return exit_code_of([cell.verdict(golden) for cell in cells])
 
 
 def row(cell: Cell, golden: str) -> tuple[str, str, str, str, str]:
@@ -188,23 +175,33 @@ def install(base: Path, folder: Path) -> Environment:
 class Machine:
     """Runs the cells, in a temporary folder that every account can read."""
 
-    def __init__(self, folder: Path, golden: str, only: Sequence[str]) -> None:
+    def __init__(self, folder: Path, golden: str, only: Sequence[str], keep: Path | None = None) -> None:
         self.folder = folder
         self.golden = golden
         self.only = only
+        self.keep = keep
         self.cells: list[Cell] = []
         self.environments: list[Environment] = []
         self._count = 0
+        self._run: Path | None = None
 
-    def out(self) -> Path:
-        """Return a new name for a run's folder."""
+    def out(self, parent: Path | None = None) -> Path:
+        """Return a new name for a run's folder, in another folder where that is named; the cell's run is this one."""
         self._count += 1
-        return self.folder / f"run-{self._count}"
+        self._run = (parent or self.folder) / f"run-{self._count}"
+        return self._run
 
-    def cell(self, name: str, command: str, work: Callable[[], tuple[str, float, str]]) -> None:
-        """Run one cell (unless another was asked for), keep it and print its row."""
+    def cell(
+        self, name: str, command: str, work: Callable[[], tuple[str, float, str]], *, root: str | None = None
+    ) -> None:
+        """Run one cell (unless another was asked for), keep it and print its row.
+
+        Args:
+            root: below which folder of this machine the run lies as `run-1`; default: it is the last `out()`.
+        """
         if self.only and not any(word in name for word in self.only):
             return
+        self._run = self.folder / root / "run-1" if root else None
         try:
             digest, seconds, note = work()
             made = Cell(name, command, digest, seconds, note=note)
@@ -213,8 +210,18 @@ class Machine:
         except (RuntimeError, OSError) as error:
             made = Cell(name, command, failed=str(error))
         self.cells.append(made)
+        if self.keep is not None:
+            self._keep(made, self.keep / f"{len(self.cells):02}-{re.sub(r'[^a-z0-9.]+', '-', name.lower())}")
         name, verdict, seconds_text, digest, remark = row(made, self.golden)
         print(f"{name:30} {verdict:10} {seconds_text:>6}  {digest:12}  {remark}", flush=True)
+
+    def _keep(self, made: Cell, folder: Path) -> None:
+        """Keep a cell as tools/compare_matrix.py reads it."""
+        folder.mkdir(parents=True)
+        told = {"name": made.name, "command": made.command, "not_tested": made.not_tested, "failed": made.failed}
+        (folder / "cell.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        if made.digest and self._run is not None:
+            shutil.copytree(self._run, folder / "run")
 
     def environment(self) -> Environment:
         """Return the first environment that was made, or make one of this Python."""
@@ -265,7 +272,7 @@ class Machine:
         seen = run([python, "-c", asked], cwd=elsewhere, env=_clean_environment()).strip()
         if not Path(seen).samefile(elsewhere / "samebits"):
             raise RuntimeError("the copy was not the package that is imported")
-        return *train([python, *TRAIN, elsewhere / "run"], cwd=elsewhere, env=_clean_environment()), ""
+        return *train([python, *TRAIN, self.out(elsewhere)], cwd=elsewhere, env=_clean_environment()), ""
 
     def another_user(self) -> tuple[str, float, str]:
         """An account that owns nothing, with its home elsewhere."""
@@ -289,7 +296,7 @@ class Machine:
                 run([python, "-c", "import samebits"], env=environment, **who)
             except RuntimeError:
                 continue
-            return *train([python, *TRAIN, home / "run"], env=environment, **who), f"as {account.pw_name}"
+            return *train([python, *TRAIN, self.out(home)], env=environment, **who), f"as {account.pw_name}"
         raise NotHereError("every Python here is closed to other accounts")
 
     def container(self) -> tuple[str, float, str]:
@@ -343,11 +350,16 @@ def run_cells(machine: Machine) -> None:
         "another user", "E/bin/python -m samebits train --out DIR, started with user=nobody", machine.another_user
     )
     inside = "/usr/bin/python3.11 -m samebits train --out DIR"
-    machine.cell("container", f"podman ... run --rm --network=none ... --rootfs ROOT {inside}", machine.container)
+    machine.cell(
+        "container",
+        f"podman ... run --rm --network=none ... --rootfs ROOT {inside}",
+        machine.container,
+        root="root-container",
+    )
     for name, foreign in FOREIGN.items():
         inside = f"python{foreign.python} -m samebits train --out DIR"
         command = f"chroot ROOT /emulator /usr/bin/{inside}"
-        machine.cell(f"emulated {name}", command, lambda name=name: machine.emulated(name))  # type: ignore[misc]
+        machine.cell(f"emulated {name}", command, lambda name=name: machine.emulated(name), root=f"root-{name}")  # type: ignore[misc]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -357,12 +369,15 @@ def main(arguments: Sequence[str]) -> int:
         "--only", nargs="+", default=[], metavar="WORD", help="only cells with one of these in their name"
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table of docs/machines.md, too")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the run folders here, and print their matrix")
     options = parser.parse_args(arguments)
+    if options.keep and options.keep.exists():
+        parser.error(f"--keep must name a new folder, got {options.keep}")
     golden = golden_digest((ROOT / "README.md").read_text(encoding="utf-8"))
     print(f"golden digest: {golden}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="golden-") as folder:
         Path(folder).chmod(0o755)  # another user must read what was installed here
-        machine = Machine(Path(folder).resolve(), golden, options.only)
+        machine = Machine(Path(folder).resolve(), golden, options.only, options.keep)
         run_cells(machine)
     if options.markdown:
         day = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -370,7 +385,13 @@ def main(arguments: Sequence[str]) -> int:
     verdicts = [cell.verdict(golden) for cell in machine.cells]
     ran = sum(verdict != "not tested" for verdict in verdicts)
     print(f"\n{ran} of {len(verdicts)} cells ran, {verdicts.count('same')} of them with the golden digest")
-    return exit_code(machine.cells, golden)
+    code = exit_code(machine.cells, golden)
+    if not options.keep:
+        return code
+    # The same code and table as the last job of .github/workflows/reproduce.yml: from files, not from what was printed.
+    table, kept_code = report(options.keep, golden)
+    print(f"\n{table}", end="")
+    return DIFFERENT if DIFFERENT in (code, kept_code) else max(code, kept_code)
 
 
 if __name__ == "__main__":

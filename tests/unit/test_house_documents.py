@@ -32,14 +32,15 @@ def _command_lines(text: str) -> Iterator[list[str]]:
 
 def _wrong_in(words: list[str]) -> list[str]:
     name, *arguments = words
-    command = group.get_command(click.Context(group), name)
+    context = click.Context(group)
+    command = group.get_command(context, name)
+    # `samebits image build`: the commands of a command.
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        name = f"{name} {arguments[0]}"
+        context = click.Context(command, parent=context)
+        command = command.get_command(context, arguments.pop(0))
     if command is None:
         return [name]
-    if isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        below, *arguments = arguments
-        name, command = f"{name} {below}", command.commands.get(below)
-        if command is None:
-            return [name]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     return [f"{name} {word}" for word in arguments if word.startswith("--") and word.partition("=")[0] not in known]
 
@@ -51,14 +52,10 @@ def test_commands_in_documents_exist(document: Path) -> None:
 
 
 def test_a_command_that_does_not_exist_would_be_found() -> None:
-    wrong = ("fly --high", "compare a b --loosely", "image fly", "image build --high")
-    lines = list(_command_lines("".join(f"    samebits {words}\n" for words in wrong)))
-    assert [_wrong_in(words) for words in lines] == [
-        ["fly"],
-        ["compare --loosely"],
-        ["image fly"],
-        ["image build --high"],
-    ]
+    text = "samebits fly --high\nsamebits compare a b --loosely\nsamebits image burn\nsamebits image build --hot"
+    lines = list(_command_lines(f"```\n{text}\n```"))
+    wrong = [["fly"], ["compare --loosely"], ["image burn"], ["image build --hot"]]
+    assert [_wrong_in(words) for words in lines] == wrong
 
 
 def test_readme_names_every_command() -> None:

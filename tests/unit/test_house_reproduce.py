@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -114,3 +116,69 @@ def test_this_python_is_among_those_found(tool: ModuleType, monkeypatch: pytest.
     if not (Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}").exists():
         pytest.skip("this Python's installation has no python3.N")
     assert version in tool.find_pythons()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reproduce") / "run"
+    subprocess.run([sys.executable, "-m", "samebits", "train", "--out", out], check=True, capture_output=True)
+    return out
+
+
+@pytest.mark.parametrize(("fault", "code"), [("", 0), ("edited", 1), ("lost", 2)])
+def test_kept_runs_are_judged_by_their_files_not_by_what_was_printed(
+    tool: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    run: Path,
+    fault: str,
+    code: int,
+) -> None:
+    golden = tool.golden_digest((ROOT / "README.md").read_text(encoding="utf-8"))
+
+    def run_cells(machine: object) -> None:
+        def work() -> tuple[str, float, str]:
+            out = machine.out()  # type: ignore[attr-defined]
+            if fault != "lost":
+                shutil.copytree(run, out)
+            else:
+                out.mkdir()
+            if fault == "edited":
+                (out / "golden" / "results.json").write_text("{}", encoding="utf-8")
+            return golden, 1.0, ""
+
+        machine.cell("this Python", "train", work)  # type: ignore[attr-defined]
+        machine.cell("Elsewhere 1.0", "emulate", lambda: _absent(tool))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(tool, "run_cells", run_cells)
+    assert tool.main(["--keep", str(tmp_path / "kept")]) == code
+    printed = capsys.readouterr().out
+    assert f"| {('same', 'different', 'failed')[code]}" in printed
+    assert "| not tested: there is no emulator |" in printed
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["01-this-python", "02-elsewhere-1.0"]
+
+
+def test_a_run_inside_another_root_is_kept_too(
+    tool: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Path
+) -> None:
+    golden = tool.golden_digest((ROOT / "README.md").read_text(encoding="utf-8"))
+
+    def run_cells(machine: object) -> None:
+        def work() -> tuple[str, float, str]:
+            shutil.copytree(run, machine.folder / "root-aarch64" / "run-1")  # type: ignore[attr-defined]
+            return golden, 1.0, ""
+
+        machine.cell("emulated aarch64", "emulate", work, root="root-aarch64")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(tool, "run_cells", run_cells)
+    assert tool.main(["--keep", str(tmp_path / "kept")]) == 0
+    kept = tmp_path / "kept" / "01-emulated-aarch64" / "run"
+    assert (kept / "artifact_summary.json").read_bytes() == (run / "artifact_summary.json").read_bytes()
+
+
+def test_kept_runs_need_a_new_folder(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        tool.main(["--keep", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "must name a new folder" in capsys.readouterr().err

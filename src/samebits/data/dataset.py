@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from samebits.canonical.digests import sha256_bytes
-from samebits.canonical.json_bytes import dump_json
 from samebits.data.order import held_out, sample_seed
 from samebits.data.reader import RawDataset, find_files, read_samples
 from samebits.data.render import RenderedSample, render, rendered_sha256
@@ -111,11 +111,9 @@ def prepare(settings: Settings, tokenizer: Tokenizer) -> PreparedData:
 
 def token_ids_sha256(samples: Sequence[TokenSample]) -> str:
     """Return the digest of tokenised samples: a line of canonical JSON for each, in order."""
-    return sha256_bytes(
-        b"".join(
-            dump_json({"input_ids": list(sample.input_ids), "is_target": list(sample.is_target)}) for sample in samples
-        )
-    )
+    lines = ({"input_ids": sample.input_ids, "is_target": sample.is_target} for sample in samples)
+    # Of whole numbers and booleans, json writes what RFC 8785 says, and many times faster than a writer of everything.
+    return sha256_bytes("".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines).encode())
 
 
 def _evaluation_file(name: str) -> Path:

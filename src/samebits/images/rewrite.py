@@ -1,6 +1,6 @@
 """An engine's archive without what only names its build: the container and the host that each step ran in.
 
-Docker's format, which alone has a health check, keeps those in the configuration; nothing that runs it reads them.
+Docker's format, which alone has a health check, keeps those in the configuration; nothing that runs the image reads it.
 """
 
 from __future__ import annotations

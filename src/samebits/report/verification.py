@@ -56,7 +56,7 @@ def _outcome(found: Verification) -> str:
     n = len(found.steps)
     if not n:
         return "each has the recorded line of the trace, bit for bit"
-    return f"{n:,} of them {'differs' if n == 1 else 'differ'} from the recorded line of the trace"
+    return f"{n:,} {'differs' if n == 1 else 'differ'} from the recorded line of the trace"
 
 
 def _chance_lines(found: Verification) -> Iterator[str]:

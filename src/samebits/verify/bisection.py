@@ -180,8 +180,8 @@ def _at_broken_line(ours: Side, theirs: Side) -> FirstStep | None:
         if side.broken_line is not None and len(other.trace) > len(side.trace):
             place = len(side.trace)
             lines = (side.broken_line, other.trace[place]) if side is ours else (other.trace[place], side.broken_line)
-            counts = len(ours.trace), len(theirs.trace)
-            return replace(describe_step(*lines, place + 1), n_steps=counts)
+            # What an edited line holds says nothing of how the step went.
+            return replace(describe_step(*lines, place + 1), meaning="")
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from samebits.canonical.digests import sha256_bytes
@@ -11,10 +11,10 @@ from samebits.canonical.safetensors_file import TensorFile
 from samebits.errors import RecordError
 from samebits.record.documents import canonical_adapter_config, results_document
 from samebits.record.files import parse_object, read_bytes
+from samebits.record.layout import RunFolder
 from samebits.record.trace import trace_root
 from samebits.verify.difference import Difference
 from samebits.verify.json_values import compare_json
-from samebits.verify.recorded import Recorded
 
 _ADAPTER, _CONFIG, _RESULTS = "adapter_model.safetensors", "adapter_config.json", "results.json"
 _ARGUMENTS, _GENERATIONS, _RECIPE = "training_args.json", "generations.jsonl", "recipe.json"
@@ -23,7 +23,7 @@ _MAX_GENERATIONS = 100_000
 _RESOLVED = ("data_seed", "lora_target_modules")
 
 
-def contradictions(recorded: Recorded) -> Iterator[Difference]:
+def contradictions(run: RunFolder, trace: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
     """Yield a difference for each golden file that cannot be true beside the trace, the recipe and the format.
 
     Raises:
@@ -31,7 +31,7 @@ def contradictions(recorded: Recorded) -> Iterator[Difference]:
     """
     documents: dict[str, dict[str, Any]] = {}
     for name in (_RECIPE, _ARGUMENTS, _CONFIG, _RESULTS):
-        document = _canonical(read_bytes(recorded.run.path, f"golden/{name}"), name)
+        document = _canonical(read_bytes(run.path, f"golden/{name}"), name)
         if isinstance(document, Difference):
             yield document
         else:
@@ -40,13 +40,13 @@ def contradictions(recorded: Recorded) -> Iterator[Difference]:
         return
     settings = documents[_RECIPE].get("settings")
     settings = settings if isinstance(settings, dict) else {}
-    found = [_adapter_fault(recorded, settings), _generations_fault(recorded, settings)]
+    found = [_adapter_fault(run, trace, settings), _generations_fault(run, settings)]
     if _ARGUMENTS in documents:
-        found.append(_arguments_fault(documents[_ARGUMENTS], recorded, settings))
+        found.append(_arguments_fault(documents[_ARGUMENTS], len(trace), settings))
     if _CONFIG in documents:
         found.append(_config_fault(documents[_CONFIG], settings))
     if _RESULTS in documents:
-        found.append(_results_fault(documents[_RESULTS], recorded))
+        found.append(_results_fault(documents[_RESULTS], trace))
     yield from (difference for difference in found if difference is not None)
 
 
@@ -60,16 +60,18 @@ def _canonical(data: bytes, name: str) -> dict[str, Any] | Difference:
     return document
 
 
-def _adapter_fault(recorded: Recorded, settings: Mapping[str, Any]) -> Difference | None:
+def _adapter_fault(
+    run: RunFolder, trace: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
+) -> Difference | None:
     try:
-        file = TensorFile(recorded.run.golden / _ADAPTER)
+        file = TensorFile(run.golden / _ADAPTER)
     except RecordError as error:
         return Difference("value", _ADAPTER, note=f"no run wrote this: {error}")
     if not file.is_canonical or any(info.dtype != "F32" for info in file.tensors.values()):
         note = "a run writes float32 tensors in one layout (R-09), and this is another"
         return Difference("layout", _ADAPTER, note=note)
     listing = "".join(f"{file.sha256_of(name)}  {name}\n" for name in sorted(file.tensors))
-    told, last = sha256_bytes(listing.encode(errors="surrogatepass")), recorded.trace[-1]["parameters_sha256"]
+    told, last = sha256_bytes(listing.encode(errors="surrogatepass")), trace[-1]["parameters_sha256"]
     if told != last:
         return Difference("value", _ADAPTER, told, last, "its tensors are not the parameters after the last step")
     rank = settings.get("lora_r")
@@ -78,8 +80,8 @@ def _adapter_fault(recorded: Recorded, settings: Mapping[str, Any]) -> Differenc
     return None
 
 
-def _generations_fault(recorded: Recorded, settings: Mapping[str, Any]) -> Difference | None:
-    data = read_bytes(recorded.run.path, f"golden/{_GENERATIONS}")
+def _generations_fault(run: RunFolder, settings: Mapping[str, Any]) -> Difference | None:
+    data = read_bytes(run.path, f"golden/{_GENERATIONS}")
     prompts, lines = settings.get("generation_prompts"), data.split(b"\n")
     if lines.pop() or not isinstance(prompts, list) or len(lines) != len(prompts) or len(lines) > _MAX_GENERATIONS:
         return Difference("value", _GENERATIONS, note="a run writes one line for each of the recipe's prompts")
@@ -92,9 +94,9 @@ def _generations_fault(recorded: Recorded, settings: Mapping[str, Any]) -> Diffe
     return None
 
 
-def _arguments_fault(found: dict[str, Any], recorded: Recorded, settings: Mapping[str, Any]) -> Difference | None:
+def _arguments_fault(found: dict[str, Any], n_steps: int, settings: Mapping[str, Any]) -> Difference | None:
     derived = {name: value for name, value in settings.items() if name not in _RESOLVED}
-    derived["n_steps"] = len(recorded.trace)
+    derived["n_steps"] = n_steps
     told = {name: found.get(name) for name in derived}
     return compare_json(derived, told, _ARGUMENTS)
 
@@ -108,7 +110,7 @@ def _config_fault(found: dict[str, Any], settings: Mapping[str, Any]) -> Differe
     return compare_json(derived, found, _CONFIG)
 
 
-def _results_fault(found: dict[str, Any], recorded: Recorded) -> Difference | None:
+def _results_fault(found: dict[str, Any], trace: Sequence[Mapping[str, Any]]) -> Difference | None:
     n_held_out = found.get("n_eval_target_tokens")
     try:
         train_loss, eval_loss = _loss(found.get("train_loss")), _loss(found.get("eval_loss"))
@@ -119,9 +121,9 @@ def _results_fault(found: dict[str, Any], recorded: Recorded) -> Difference | No
     derived = results_document(
         train_loss,
         eval_loss,
-        n_steps=len(recorded.trace),
-        n_target_tokens=sum(record["n_target_tokens"] for record in recorded.trace),
-        trace_root_sha256=trace_root(recorded.trace),
+        n_steps=len(trace),
+        n_target_tokens=sum(record["n_target_tokens"] for record in trace),
+        trace_root_sha256=trace_root(trace),
         n_eval_target_tokens=n_held_out,
     )
     return compare_json(derived, found, _RESULTS)

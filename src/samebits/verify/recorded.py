@@ -125,7 +125,7 @@ def _read_golden(run: RunFolder, checksums: Mapping[str, FileEntry]) -> Recorded
     # NumPy, which reading tensors takes, is not needed to see an edited file.
     from samebits.verify.contradictions import contradictions
 
-    found = tuple(contradictions(recorded))
+    found = tuple(contradictions(run, trace))
     if not found:
         return recorded
     note = "the golden files contradict each other, so that no run wrote them together"

@@ -108,6 +108,8 @@ class Reexecution:
         )
         samples = _samples(recorded, rebuilt, field)
         told = f" of sample{'s' if len(samples) > 1 else ''} {_listed(samples)}" if samples else ""
+        if self.differences:
+            why = "an earlier step differs already"
         facts = {"step": recorded["step"], "first_field": field, "samples": samples}
         self.differences.append(self._judged(replace(step, note=f"first {words}{told}; {why}", facts=facts)))
 

@@ -41,7 +41,9 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
 def test_every_command_in_the_table_exists_and_has_json(name: str) -> None:
     command = importlib.import_module(f"samebits.cli.{name.replace('-', '_')}").command
     assert isinstance(command, click.Command)
-    assert any("--json" in parameter.opts for parameter in command.params)
+    parts = command.commands.values() if isinstance(command, click.Group) else [command]
+    for part in parts:
+        assert any("--json" in parameter.opts for parameter in part.params), part.name
     assert command.help
 
 

@@ -55,7 +55,7 @@ def test_a_step_that_differs() -> None:
     )
     lines = rendered(Verification(RUN, DIGEST, 9, ((1, 9),), steps=steps, next_steps=("do",)))
     assert lines[0] == "DIFFERENT  run"
-    assert "  steps      5 of them differ from the recorded line of the trace" in lines
+    assert "  steps      5 differ from the recorded line of the trace" in lines
     assert [line.split()[0] for line in lines if "golden" in line] == ["loss:"] * 3
     assert lines[-4:] == ["and 2 more steps; --json lists them", "", "next: do", ""]
 

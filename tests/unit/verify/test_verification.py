@@ -68,6 +68,7 @@ def test_it_goes_on_where_it_is_told_to(run: Path, replay: Any) -> None:
     assert (found.verdict, found.n_executed) == ("different", 6)
     # The steps between have another predecessor, and nothing else.
     assert [step.where for step in found.steps] == ["step 2", "step 5"]
+    assert found.steps[1].note == "first the loss; an earlier step differs already"
     assert found.comparison is not None
 
 
