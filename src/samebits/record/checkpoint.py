@@ -20,7 +20,7 @@ from samebits.canonical.atomic import TEMPORARY_PREFIX, partial_folder, publish_
 from samebits.canonical.json_bytes import dump_json
 from samebits.canonical.safetensors_file import TensorFile, write_safetensors
 from samebits.errors import CheckpointError, RecordError, StorageError
-from samebits.record.files import FileEntry, file_entry, list_files, parse_object, read_object, refuse_link
+from samebits.record.files import file_entry, list_files, parse_object, read_object, refuse_link
 from samebits.record.layout import MAX_JSON_BYTES, RECORD_VERSION, RunFolder
 from samebits.record.manifest import checked_entries, describe_changes, require_keys
 
@@ -29,7 +29,6 @@ STATE_FILE = "state.json"
 MANIFEST_FILE = "manifest.json"
 MAX_STEP = 10**8 - 1
 
-_UNREAD: FileEntry = {"sha256": "", "bytes": 0}
 _NAME = re.compile(r"step-([0-9]{8})")
 
 
@@ -159,11 +158,7 @@ def _read_verified(checkpoints_folder: Path, name: str, recipe_sha256: str) -> C
             where=where,
             remedy="resume with the recipe that began this run, or start a new run in another folder",
         )
-    # A file that no manifest tells is refused by its name: it may be anything, and nobody needs to read it.
-    found = {
-        file: file_entry(checkpoints_folder, f"{name}/{file}") if file in manifest["files"] else _UNREAD
-        for file in names - {MANIFEST_FILE}
-    }
+    found = {file: file_entry(checkpoints_folder, f"{name}/{file}") for file in names - {MANIFEST_FILE}}
     if changes := describe_changes(manifest["files"], found):
         raise CheckpointError(
             "a checkpoint must hold what its manifest says", got=changes[0], where=str(path), remedy=_remedy(path)
