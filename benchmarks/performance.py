@@ -54,8 +54,9 @@ def main() -> None:
     for family in arguments.families:
         table = Table.on_page(family)
         for isa in arguments.isas or settings:
-            table.take_in(isa, rows_of(family, settings[isa], arguments.threads, arguments.pairs))
-        write_section(family, table.section(arguments.pairs))
+            for n_threads in arguments.threads:
+                table.take_in(isa, rows_of(family, settings[isa], n_threads, arguments.pairs))
+                write_section(family, table.section(arguments.pairs))
 
 
 @dataclass
@@ -122,25 +123,15 @@ def place(n_pairs: int) -> str:
 
 
 def rows_of(
-    family: str, variables: dict[str, str], threads: list[str], n_pairs: int
+    family: str, variables: dict[str, str], n_threads: str, n_pairs: int
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Run one benchmark in a child process for each number of threads; return its rows by case and threads."""
-    rows = []
-    for n_threads in threads:
-        clock = ["--cpu-time"] if n_threads == "1" else []
-        command = [
-            sys.executable,
-            str(HERE / f"{family}.py"),
-            "--json",
-            "--threads",
-            n_threads,
-            "--pairs",
-            str(n_pairs),
-            *clock,
-        ]
-        print(f"{family} {variables.get('SAMEBITS_ISA', '')} {n_threads}", file=sys.stderr, flush=True)
-        done = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True)
-        rows += [json.loads(text) for text in done.stdout.splitlines()[1:]]
+    """Run one benchmark in a child process; return its rows by case and threads."""
+    command = [sys.executable, str(HERE / f"{family}.py"), "--json", "--threads", n_threads, "--pairs", str(n_pairs)]
+    if n_threads == "1":
+        command.append("--cpu-time")
+    print(f"{family} {variables.get('SAMEBITS_ISA', '')} {n_threads}", file=sys.stderr, flush=True)
+    done = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True)
+    rows = [json.loads(text) for text in done.stdout.splitlines()[1:]]
     return {(row["name"], row["n_threads"]): row for row in rows}
 
 

@@ -22,7 +22,7 @@ SAMPLE_ROWS = 5
 # GPT-2 medium: q, k and v; the attention's output; the two of the MLP; the head.
 WEIGHTS = [(1024, 3072), (1024, 1024), (1024, 4096), (4096, 1024), (1024, 50257)]
 ROWS = (1, 16, 128, 512, 2048)
-MOST_PRODUCTS, MOST_PRODUCTS_OF_PLAIN_LOOPS = 1 << 40, 1 << 26
+MOST_PRODUCTS, MOST_PRODUCTS_OF_PLAIN_LOOPS = 1 << 40, 1 << 24
 
 
 def sizes(rows: tuple[int, ...]) -> list[tuple[int, int, int]]:

@@ -18,54 +18,26 @@ struct Embedding {
   int64_t to_row;
 };
 
-constexpr int SIDE_BY_SIDE = 4;
-
-// The first lines of a row: the processor's own prefetching finds the others.
-SB_INLINE void ask_for_row(const float* row, int64_t d) {
-  for (int64_t c = 0; c < d && c < 8 * LINE; c += LINE) __builtin_prefetch(row + c);
-}
-
-// Not memcpy: for rows of some kilobytes it may start a copy in microcode, which costs as much as half the row.
-SB_INLINE void copy_row(const float* from, int64_t d, float* to) {
-  int64_t c = 0;
-  for (; c + SIDE_BY_SIDE * WIDTH <= d; c += SIDE_BY_SIDE * WIDTH) {
-    f32v x[SIDE_BY_SIDE];
-    for (int v = 0; v < SIDE_BY_SIDE; v++) x[v] = load(from + c + v * WIDTH);
-    for (int v = 0; v < SIDE_BY_SIDE; v++) store(to + c + v * WIDTH, x[v]);
-  }
-  for (; c + WIDTH <= d; c += WIDTH) store(to + c, load(from + c));
-  if (c < d) store_first(to + c, load_first(from + c, (int)(d - c)), (int)(d - c));
-}
-
-SB_INLINE void add_row(const float* from, int64_t d, float* to) {
-  int64_t c = 0;
-  for (; c + SIDE_BY_SIDE * WIDTH <= d; c += SIDE_BY_SIDE * WIDTH) {
-    f32v x[SIDE_BY_SIDE];
-    for (int v = 0; v < SIDE_BY_SIDE; v++) x[v] = load(to + c + v * WIDTH) + load(from + c + v * WIDTH);
-    for (int v = 0; v < SIDE_BY_SIDE; v++) store(to + c + v * WIDTH, x[v]);
-  }
-  for (; c + WIDTH <= d; c += WIDTH) store(to + c, load(to + c) + load(from + c));
-  if (const int left = (int)(d - c)) store_first(to + c, load_first(to + c, left) + load_first(from + c, left), left);
-}
-
 void gather_part(const void* given, int i, int n_parts) {
   const Embedding& job = *(const Embedding*)given;
   const int64_t end = part_start(job.n, 1, i + 1, n_parts);
   for (int64_t row = part_start(job.n, 1, i, n_parts); row < end; row++) {
-    if (row + 2 < end) ask_for_row(job.from + job.ids[row + 2] * job.from_row, job.d);
-    copy_row(job.from + job.ids[row] * job.from_row, job.d, job.to + row * job.to_row);
+    if (row + 2 < end)
+      for (int64_t c = 0; c < job.d && c < 8 * LINE; c += LINE)
+        __builtin_prefetch(job.from + job.ids[row + 2] * job.from_row + c);
+    memcpy(job.to + row * job.to_row, job.from + job.ids[row] * job.from_row, (size_t)job.d * sizeof(float));
   }
 }
 
 void add_part(const void* given, int i, int n_parts) {
   const Embedding& job = *(const Embedding*)given;
-  const int64_t begin = part_start(job.d, LINE, i, n_parts), d = part_start(job.d, LINE, i + 1, n_parts) - begin;
+  const int64_t begin = part_start(job.d, LINE, i, n_parts), end = part_start(job.d, LINE, i + 1, n_parts);
   for (int64_t row = 0; row < job.n; row++) {
-    if (row + 1 < job.n) {
-      ask_for_row(job.to + job.ids[row + 1] * job.to_row + begin, d);
-      ask_for_row(job.from + (row + 1) * job.from_row + begin, d);
-    }
-    add_row(job.from + row * job.from_row + begin, d, job.to + job.ids[row] * job.to_row + begin);
+    const float* from = job.from + row * job.from_row;
+    float* to = job.to + job.ids[row] * job.to_row;
+    int64_t c = begin;
+    for (; c + WIDTH <= end; c += WIDTH) store(to + c, load(to + c) + load(from + c));
+    if (const int left = (int)(end - c)) store_first(to + c, load_first(to + c, left) + load_first(from + c, left), left);
   }
 }
 
