@@ -123,7 +123,7 @@ class TensorFile:
     def is_canonical(self) -> bool:
         """Say whether the file is laid out as `write_safetensors` lays out these tensors (R-09)."""
         sizes = {name: (info.dtype, info.shape, info.stop - info.start) for name, info in self.tensors.items()}
-        return self._map[: self._data_start] == _head(sizes)
+        return self._map[: self._data_start] == b"".join(_head(sizes))
 
     def release(self) -> None:
         """Let go of the pages read so far: they are no longer held by this process, and come back when asked for."""
@@ -186,13 +186,13 @@ def _tensor_info(name: str, entry: Any, path: Path) -> TensorInfo:
 
 def _pieces(tensors: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[bytes | memoryview]:
     arrays = {name: _little_endian(tensors[name]) for name in sorted(tensors)}
-    yield _head({name: (WRITTEN_DTYPES[array.dtype], array.shape, array.nbytes) for name, array in arrays.items()})
+    yield from _head({name: (WRITTEN_DTYPES[array.dtype], array.shape, array.nbytes) for name, array in arrays.items()})
     for array in arrays.values():
         yield array.reshape(-1).view(np.uint8).data
 
 
-def _head(sizes: Mapping[str, tuple[str, tuple[int, ...], int]]) -> bytes:
-    """Return what stands before the tensors' bytes: dtype, shape and number of bytes of each, in the order of names."""
+def _head(sizes: Mapping[str, tuple[str, tuple[int, ...], int]]) -> tuple[bytes, bytes]:
+    """Return the header's length and the header: dtype, shape and number of bytes of each, in the order of names."""
     header: dict[str, Any] = {"__metadata__": METADATA}
     position = 0
     for name, (dtype, shape, n_bytes) in sizes.items():
@@ -201,7 +201,7 @@ def _head(sizes: Mapping[str, tuple[str, tuple[int, ...], int]]) -> bytes:
     # A name read from a file may hold half a surrogate pair, which no writer writes.
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
     text += b" " * (-len(text) % ALIGNMENT_BYTES)
-    return struct.pack("<Q", len(text)) + text
+    return struct.pack("<Q", len(text)), text
 
 
 def _little_endian(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
