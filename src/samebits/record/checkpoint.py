@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from samebits.canonical.atomic import TEMPORARY_PREFIX, partial_folder, publish_
 from samebits.canonical.json_bytes import dump_json
 from samebits.canonical.safetensors_file import TensorFile, write_safetensors
 from samebits.errors import CheckpointError, RecordError, StorageError
-from samebits.record.files import file_entry, list_files, parse_object, read_object, refuse_link
+from samebits.record.files import FileEntry, file_entry, list_files, parse_object, read_object, refuse_link
 from samebits.record.layout import MAX_JSON_BYTES, RECORD_VERSION, RunFolder
 from samebits.record.manifest import checked_entries, describe_changes, require_keys
 
@@ -29,6 +29,7 @@ STATE_FILE = "state.json"
 MANIFEST_FILE = "manifest.json"
 MAX_STEP = 10**8 - 1
 
+_UNREAD: FileEntry = {"sha256": "", "bytes": 0}
 _NAME = re.compile(r"step-([0-9]{8})")
 
 
@@ -158,13 +159,19 @@ def _read_verified(checkpoints_folder: Path, name: str, recipe_sha256: str) -> C
             where=where,
             remedy="resume with the recipe that began this run, or start a new run in another folder",
         )
-    found = {file: file_entry(checkpoints_folder, f"{name}/{file}") for file in names - {MANIFEST_FILE}}
+    found = _entries_of(checkpoints_folder, name, names - {MANIFEST_FILE}, manifest["files"].keys())
     if changes := describe_changes(manifest["files"], found):
         raise CheckpointError(
             "a checkpoint must hold what its manifest says", got=changes[0], where=str(path), remedy=_remedy(path)
         )
     state = read_object(checkpoints_folder, f"{name}/{STATE_FILE}")
     return Checkpoint(int(match[1]), _copied_tensors(path / TENSORS_FILE), state)
+
+
+def _entries_of(checkpoints_folder: Path, name: str, files: Set[str], listed: Set[str]) -> dict[str, FileEntry]:
+    """Return what lies in a checkpoint; a strange file is read only where a listed one is gone, which it may be."""
+    read = files if listed - files else files & listed
+    return {file: file_entry(checkpoints_folder, f"{name}/{file}") if file in read else _UNREAD for file in files}
 
 
 def _copied_tensors(path: Path) -> dict[str, np.ndarray[Any, Any]]:
